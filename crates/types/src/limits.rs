@@ -1,0 +1,158 @@
+//! Every limit of the service, in one place. Units and bounds come last in each name.
+
+/// A request head (request line and headers) may not be larger.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// A request may not have more headers.
+pub const REQUEST_HEADERS_MAX: usize = 100;
+/// A request body may not be larger. The largest legal request (ImportKeyMaterial, a 131,072-character policy escaped
+/// in JSON, an attestation document in base64) stays below.
+pub const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// All bodies of callers who are not yet authenticated share this budget.
+pub const UNAUTHENTICATED_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// JSON may not be nested deeper.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// `kms:Encrypt` takes at most this much plaintext under a symmetric key (AWS KMS API reference, Encrypt).
+pub const PLAINTEXT_BYTES_MAX: usize = 4096;
+/// A ciphertext blob may not be larger (AWS KMS API reference, Decrypt).
+pub const CIPHERTEXT_BYTES_MAX: usize = 6144;
+/// GenerateRandom and NumberOfBytes of GenerateDataKey (AWS KMS API reference).
+pub const RANDOM_BYTES_MAX: usize = 1024;
+/// The canonical encoding of an encryption context may not be larger.
+pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 8192;
+/// A key policy may not have more characters (AWS KMS developer guide, resource quotas).
+pub const POLICY_CHARACTERS_MAX: usize = 32_768;
+/// Aliases of one key (AWS KMS developer guide, resource quotas).
+pub const ALIASES_PER_KEY_MAX: usize = 50;
+/// Tags of one key (AWS KMS developer guide, resource quotas).
+pub const TAGS_PER_KEY_MAX: usize = 50;
+/// Characters of a description (AWS KMS API reference, CreateKey).
+pub const DESCRIPTION_CHARACTERS_MAX: usize = 8192;
+
+/// Page size of ListKeys: default and maximum (AWS KMS API reference).
+pub const LIST_KEYS_DEFAULT: usize = 100;
+pub const LIST_KEYS_MAX: usize = 1000;
+/// Page size of ListAliases: default and maximum (AWS KMS API reference).
+pub const LIST_ALIASES_DEFAULT: usize = 50;
+pub const LIST_ALIASES_MAX: usize = 100;
+
+/// Signatures may be this far from the server's clock, either way (AWS KMS, clock window).
+pub const CLOCK_SKEW_SECS_MAX: u64 = 300;
+
+/// A row's value as the store sees it (sealed) may not be larger.
+pub const ROW_VALUE_BYTES_MAX: usize = 256 * 1024;
+/// A row's address may not be longer.
+pub const ROW_ADDRESS_BYTES_MAX: usize = 512;
+/// Operations in one batch.
+pub const BATCH_OPS_MAX: usize = 100;
+/// Preconditions of one batch.
+pub const BATCH_PRECONDITIONS_MAX: usize = 100;
+/// Batches in one group commit.
+pub const GROUP_BATCHES_MAX: usize = 1024;
+/// A row's version may not be greater: the embedded store keeps it as a signed 64-bit integer.
+pub const ROW_VERSION_MAX: u64 = i64::MAX as u64;
+/// Rows that one scan returns.
+pub const SCAN_ROWS_MAX: usize = 1024;
+/// A decision is taken again at most this often when the rows it saw have changed before its commit.
+pub const DECISION_ATTEMPTS_MAX: usize = 8;
+
+/// One audit record's payload may not be larger.
+pub const AUDIT_RECORD_BYTES_MAX: usize = 256 * 1024;
+/// Audit records that wait for their sync may not occupy more memory.
+pub const AUDIT_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A segment of the audit journal is closed when it reaches this size.
+pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
+/// The room in memory that one open request holds for its audit record. A larger record takes more when there is more,
+/// and is cut to this size when there is none.
+pub const AUDIT_PLACE_BYTES: usize = 16 * 1024;
+/// A user agent, an error message or an ARN in an audit record is cut to this length.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 1024;
+/// Every other single text in an audit record is cut to this length.
+pub const AUDIT_NAME_BYTES_MAX: usize = 256;
+/// Request parameters, and likewise response elements, of an audit record: larger ones are replaced by a marker (AWS
+/// CloudTrail user guide, record contents).
+pub const AUDIT_PARAMETERS_BYTES_MAX: usize = 100 * 1024;
+/// Additional data of an audit record: larger ones are replaced by a marker (AWS CloudTrail user guide).
+pub const AUDIT_ADDITIONAL_BYTES_MAX: usize = 28 * 1024;
+/// Values in an audit record may not be nested deeper.
+pub const AUDIT_VALUE_DEPTH_MAX: usize = 16;
+/// Resources named by one audit record.
+pub const AUDIT_RESOURCES_MAX: usize = 6;
+/// Events appended to the journal at once.
+pub const AUDIT_BATCH_EVENTS_MAX: usize = 100;
+/// The text of a note in the journal is cut to this length.
+pub const AUDIT_NOTE_BYTES_MAX: usize = 1024;
+/// The store's state in a checkpoint may not be longer.
+pub const AUDIT_CHECKPOINT_STATE_BYTES_MAX: usize = 4096;
+/// A checkpoint is written at least every so many records.
+pub const AUDIT_CHECKPOINT_RECORDS: u64 = 10_000;
+/// Who waits for a record's sync is told after this time that the disk fails.
+pub const AUDIT_SYNC_DEADLINE_SECS: u64 = 5;
+/// Failures of callers that are not known yet wait for their writing in a queue of this length.
+pub const STRANGER_QUEUE_RECORDS_MAX: usize = 1024;
+/// Texts in the record of such a failure are cut to this length.
+pub const STRANGER_TEXT_BYTES_MAX: usize = 256;
+/// Failures of callers that are not known yet may not occupy more disk.
+pub const STRANGER_LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Failures of callers that are not known yet are written at most this often; the rest is counted.
+pub const STRANGER_RECORDS_PER_SECOND_MAX: u32 = 100;
+
+/// Regions of one deployment.
+pub const REGIONS_MAX: usize = 64;
+/// Region names are not longer (AWS KMS API reference, RegionType).
+pub const REGION_NAME_BYTES_MAX: usize = 32;
+
+/// A root holder wraps nothing larger.
+pub const ROOT_SECRET_BYTES_MAX: usize = 64;
+/// A root key file may not be larger.
+pub const ROOT_FILE_BYTES_MAX: usize = 256;
+/// A new root passphrase must be longer than what a person types by accident (NIST SP 800-63B, memorized secrets).
+pub const ROOT_PASSPHRASE_BYTES_MIN: usize = 8;
+pub const ROOT_PASSPHRASE_BYTES_MAX: usize = 1024;
+/// Argon2id's memory, as a root key file may ask for it.
+pub const ARGON2_MEMORY_KIB_MIN: u32 = 64 * 1024;
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 1024 * 1024;
+/// Argon2id's passes, as a root key file may ask for them.
+pub const ARGON2_PASSES_MIN: u32 = 1;
+pub const ARGON2_PASSES_MAX: u32 = 16;
+/// Argon2id's lanes, as a root key file may ask for them.
+pub const ARGON2_LANES_MIN: u32 = 1;
+pub const ARGON2_LANES_MAX: u32 = 16;
+/// One wrapped key material may not be larger.
+pub const WRAPPED_KEY_BYTES_MAX: usize = 8192;
+/// The position inside a paging marker may not be larger.
+pub const MARKER_POSITION_BYTES_MAX: usize = 600;
+/// A paging marker may not have more characters (AWS KMS API reference, MarkerType).
+pub const MARKER_CHARACTERS_MAX: usize = 1024;
+/// A paging marker is valid for one day.
+pub const MARKER_LIFETIME_SECS: u64 = 24 * 60 * 60;
+
+/// A body up to this size counts as small. Nearly every request is.
+pub const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
+/// The part of [`UNAUTHENTICATED_BODIES_BYTES_MAX`] that only small bodies may use, so that a few strangers who announce
+/// large bodies and send them slowly cannot keep everyone else out.
+pub const SMALL_BODIES_BYTES_RESERVED: usize = 16 * 1024 * 1024;
+/// A body that is refused is still read, and thrown away, up to this size: a client that is busy sending would otherwise
+/// see its connection reset instead of the answer.
+pub const REFUSED_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Connections to the listener for health and metrics.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// A request head on the listener for health and metrics.
+pub const ADMIN_HEAD_BYTES_MAX: usize = 8 * 1024;
+/// The configuration file.
+pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
+/// The name of a service principal is not longer (AWS KMS API reference, CreateGrant, GranteeServicePrincipal).
+pub const SERVICE_PRINCIPAL_BYTES_MAX: usize = 128;
+
+/// Parameters in a request's query. AWS KMS has none of its own; a presigned request has seven.
+pub const REQUEST_QUERY_PARAMETERS_MAX: usize = 100;
+/// An error message repeats at most so many characters of what the caller sent in the parts that carry a signature.
+pub const SIGNATURE_ECHO_CHARACTERS_MAX: usize = 1024;
+
+/// A list in a request may not have more items; the model limits only some of its lists, and to fewer.
+pub const JSON_LIST_ITEMS_MAX: usize = 1000;
+/// A ValidationException repeats at most so much of one value: enough for every value that is one past its limit,
+/// policies excepted.
+pub const VALIDATION_VALUE_CHARACTERS_MAX: usize = 10_000;
+/// A ValidationException spells out violations up to this size; the others are only counted.
+pub const VALIDATION_MESSAGE_BYTES_MAX: usize = 64 * 1024;
