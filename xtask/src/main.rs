@@ -1,0 +1,51 @@
+//! Tasks of development: `cargo xtask model | codegen [--check] | deps`.
+//!
+//! `model` makes `model/kms.json` from botocore's copy of AWS's service model; `codegen` makes the generated part of
+//! `strongroom-wire` from that file and from nothing else; `deps` holds the workspace's dependencies against the rules.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a task is for")]
+
+mod codegen;
+mod deps;
+mod error;
+mod json;
+mod model;
+mod shapes;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::error::TaskError;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  model [--botocore DIR]  make model/kms.json from botocore; DIR holds the Python package `botocore`
+  codegen [--check]       make crates/wire/src/generated from model/kms.json; or only compare
+  deps                    check the dependency rules of the workspace";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = workspace_root();
+    let done = match words.as_slice() {
+        ["model"] => model::run(&root, None),
+        ["model", "--botocore", directory] => model::run(&root, Some(Path::new(directory))),
+        ["codegen"] => codegen::write(&root),
+        ["codegen", "--check"] => codegen::check(&root),
+        ["deps"] => deps::run(&root),
+        _ => Err(TaskError::Usage(USAGE)),
+    };
+    match done {
+        Ok(summary) => {
+            println!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
