@@ -1,0 +1,48 @@
+//! The only crate that sees key bytes.
+//!
+//! Everything at rest is sealed here and opened here: rows ([`Cell`]), key material ([`WrappedKey`]), callers' data
+//! ([`Blob`]), paging markers. Keys hang from one root: a [`RootHolder`] wraps the domain and service keys of a
+//! [`Keyring`], and those seal the rest. The byte formats stand in `docs/formats.md`; golden tests hold them.
+//!
+//! What it guarantees:
+//! - Key bytes leave wrapped or not at all. No public function takes or returns them; [`WrappedKey`] keeps the
+//!   unwrapped material in a private slot and wipes it when its last clone is dropped.
+//! - What does not authenticate is refused, and so are unknown versions, suites and flag bits.
+//! - Every random byte comes from AWS-LC. There is no generator to inject.
+//! - One method per purpose, each under its own label: nothing here computes a MAC of arbitrary bytes.
+//!
+//! What it deliberately does not do: decide who may use a key, know what a row holds, read a clock (markers are told
+//! the time), lock memory or forbid core dumps (the process does both for all of its memory at start).
+
+mod aead;
+mod blob;
+mod checkpoint;
+mod digest;
+mod envelope;
+mod error;
+mod fields;
+#[cfg(test)]
+mod fixtures;
+mod kdf;
+mod keyring;
+mod marker;
+mod material;
+mod random;
+mod root;
+mod row;
+mod secret;
+mod state;
+
+pub use blob::{BLOB_OVERHEAD_BYTES, Blob, BlobError, DecryptError, SymmetricKey};
+pub use checkpoint::verify_checkpoint;
+pub use digest::{Sha256, sha256};
+pub use error::CryptoError;
+pub use keyring::{
+    Keyring, KeyringEntry, KeyringError, KeyringName, KeyringNameError, Scope, ServicePurpose,
+};
+pub use marker::{MarkerBinding, MarkerError};
+pub use material::WrappedKey;
+pub use random::{random_array, random_id, random_plaintext, random_text};
+pub use root::{FileRoot, PassphraseRoot, RootError, RootHolder, RootId, RootPurpose, RootSecret, open_root};
+pub use row::{Cell, ROW_OVERHEAD_BYTES, sealed_tag};
+pub use state::SetHash;

@@ -1,0 +1,254 @@
+//! Key material: made here, wrapped here, unwrapped here, never seen elsewhere.
+//!
+//! Formula: `wrap key = KDF(domain key, "strongroom/material-wrap/v1", salt)`, `wrapped = header ‖ AES-256-GCM(wrap
+//! key, nonce, aad, material)`, `header = version 1 (= 1) | kind 1 | domain key version 4 | salt 16 | nonce 12`, `aad =
+//! header ‖ region ‖ key id 16 ‖ multi-region flag 1`, each of the three length-prefixed. Kind 1 is a symmetric key of
+//! 256 bits.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use strongroom_types::limits::WRAPPED_KEY_BYTES_MAX;
+use strongroom_types::{KeyId, MaterialId, RegionName};
+use zeroize::Zeroizing;
+
+use crate::envelope::{self, Envelope, SALT_BYTES, versioned_prefix};
+use crate::error::CryptoError;
+use crate::fields::length_prefix;
+use crate::kdf;
+use crate::keyring::{Keyring, Scope, ServicePurpose};
+use crate::random::Fresh;
+use crate::secret::{KEY_BYTES, SecretKey};
+
+const FORMAT: u8 = 1;
+const KIND_SYMMETRIC_256: u8 = 1;
+const PREFIX_BYTES: usize = 6;
+const WHAT: &str = "wrapped key";
+const MATERIAL_ID_LABEL: &[u8] = b"strongroom/material-id/v1\0";
+
+/// The bytes of one symmetric KMS key. Not outside this crate.
+pub(crate) struct KeyMaterial(SecretKey);
+
+impl KeyMaterial {
+    pub(crate) fn symmetric(key: SecretKey) -> Self {
+        Self(key)
+    }
+
+    pub(crate) fn expose_symmetric(&self) -> &SecretKey {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeyMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyMaterial(..)")
+    }
+}
+
+/// Wrapped key material, as rows keep it; everything above this crate holds keys in this form only.
+///
+/// A private slot keeps the material once it has been unwrapped, so that a cached row opens its key once. Clones share
+/// the slot; when the last one is dropped the material is wiped. A row that must stop working is therefore dropped,
+/// and evicting it from the cache is what forgets its key.
+#[derive(Clone)]
+pub struct WrappedKey(Arc<Wrapped>);
+
+struct Wrapped {
+    bytes: Box<[u8]>,
+    slot: OnceLock<Unwrapped>,
+}
+
+/// Material and the place it was unwrapped for. The slot must not open for another key or region what the associated
+/// data would have refused.
+struct Unwrapped {
+    key_id: KeyId,
+    material: KeyMaterial,
+    region: RegionName,
+}
+
+impl WrappedKey {
+    /// Takes wrapped bytes as they were stored. Whether they open is seen when they are used.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CryptoError> {
+        if bytes.len() > WRAPPED_KEY_BYTES_MAX {
+            return Err(CryptoError::TooLarge { max_bytes: WRAPPED_KEY_BYTES_MAX, what: WHAT });
+        }
+        Ok(Self(Arc::new(Wrapped { bytes: bytes.into(), slot: OnceLock::new() })))
+    }
+
+    /// The wrapped bytes, which are no secret.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+/// Equal when the wrapped bytes are; the slot does not count.
+impl PartialEq for WrappedKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for WrappedKey {}
+
+impl fmt::Debug for WrappedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WrappedKey({} bytes)", self.as_bytes().len())
+    }
+}
+
+impl<C> minicbor::Encode<C> for WrappedKey {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        encoder: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        encoder.bytes(self.as_bytes())?.ok()
+    }
+}
+
+impl<C> minicbor::CborLen<C> for WrappedKey {
+    fn cbor_len(&self, context: &mut C) -> usize {
+        let length = self.as_bytes().len();
+        length.cbor_len(context) + length
+    }
+}
+
+impl<'b, C> minicbor::Decode<'b, C> for WrappedKey {
+    fn decode(decoder: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Self::from_bytes(decoder.bytes()?).map_err(minicbor::decode::Error::message)
+    }
+}
+
+impl Keyring {
+    /// Makes the material of a new symmetric key and wraps it for its region.
+    pub fn generate_symmetric(
+        &self,
+        region: &RegionName,
+        key_id: &KeyId,
+    ) -> Result<(MaterialId, WrappedKey), CryptoError> {
+        let material = KeyMaterial::symmetric(SecretKey::random()?);
+        let (_, service_key) = self.service_keys(ServicePurpose::MaterialId)?.current();
+        let material_id = material_id(service_key, key_id, &material)?;
+        let wrapped = self.wrap_material(region, key_id, &material)?;
+        // The slot of a value made a line ago is empty: the key starts unwrapped, and its first use is not slower.
+        let _ = wrapped.0.slot.set(Unwrapped { key_id: *key_id, material, region: region.clone() });
+        Ok((material_id, wrapped))
+    }
+
+    /// Whether a wrapped key opens for this key and region and is the material that `material_id` names. Opens the
+    /// wrapped bytes anew, whatever the slot holds.
+    pub fn check_material(
+        &self,
+        region: &RegionName,
+        key_id: &KeyId,
+        material_id: &MaterialId,
+        wrapped: &WrappedKey,
+    ) -> Result<(), CryptoError> {
+        let material = self.unwrap_material(region, key_id, wrapped.as_bytes())?;
+        // Ids are kept for ever, so the id may come from an older service key than the current one.
+        for service_key in self.service_keys(ServicePurpose::MaterialId)?.newest_first() {
+            let computed = self::material_id(service_key, key_id, &material)?;
+            if verify_slices_are_equal(computed.as_bytes(), material_id.as_bytes()).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(CryptoError::NotAuthentic { what: "key material id" })
+    }
+
+    /// The material of a wrapped key, from its slot or, the first time, unwrapped into it.
+    pub(crate) fn material<'w>(
+        &self,
+        region: &RegionName,
+        key_id: &KeyId,
+        wrapped: &'w WrappedKey,
+    ) -> Result<&'w KeyMaterial, CryptoError> {
+        let slot = &wrapped.0.slot;
+        if slot.get().is_none() {
+            let material = self.unwrap_material(region, key_id, wrapped.as_bytes())?;
+            // Another thread may have been faster; both unwrapped the same.
+            let _ = slot.set(Unwrapped { key_id: *key_id, material, region: region.clone() });
+        }
+        let unwrapped = slot.get().ok_or(CryptoError::Module)?;
+        // What the associated data binds, the slot binds too.
+        if unwrapped.key_id != *key_id || unwrapped.region != *region {
+            return Err(CryptoError::NotAuthentic { what: WHAT });
+        }
+        Ok(&unwrapped.material)
+    }
+
+    /// Wraps material for a region under its current domain key.
+    pub(crate) fn wrap_material(
+        &self,
+        region: &RegionName,
+        key_id: &KeyId,
+        material: &KeyMaterial,
+    ) -> Result<WrappedKey, CryptoError> {
+        let (version, domain_key) = self.domain_keys(Scope::Region(region))?.current();
+        let bytes = wrap_with(version, domain_key, region, key_id, material, &Fresh::draw()?)?;
+        WrappedKey::from_bytes(&bytes)
+    }
+
+    fn unwrap_material(
+        &self,
+        region: &RegionName,
+        key_id: &KeyId,
+        wrapped: &[u8],
+    ) -> Result<KeyMaterial, CryptoError> {
+        let malformed = CryptoError::Malformed { what: WHAT };
+        let Some(envelope) = Envelope::<PREFIX_BYTES>::parse(wrapped) else { return Err(malformed) };
+        let [format, kind, version @ ..] = *envelope.prefix;
+        if format != FORMAT || kind != KIND_SYMMETRIC_256 || envelope.plaintext_len() != KEY_BYTES {
+            return Err(malformed);
+        }
+        let scope = Scope::Region(region);
+        let domain_key = self.domain_keys(scope)?.version(scope, u32::from_be_bytes(version))?;
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        kdf::material_wrapping_key(domain_key, envelope.salt, &mut key)?;
+        let mut material = SecretKey::zeroed();
+        with_fields(region, key_id, |fields| envelope.open(WHAT, &key, fields, material.expose_mut()))?;
+        Ok(KeyMaterial::symmetric(material))
+    }
+}
+
+fn wrap_with(
+    version: u32,
+    domain_key: &SecretKey,
+    region: &RegionName,
+    key_id: &KeyId,
+    material: &KeyMaterial,
+    fresh: &Fresh<SALT_BYTES>,
+) -> Result<Vec<u8>, CryptoError> {
+    let [format, v0, v1, v2, v3] = versioned_prefix(FORMAT, version);
+    let prefix = [format, KIND_SYMMETRIC_256, v0, v1, v2, v3];
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    kdf::material_wrapping_key(domain_key, &fresh.salt, &mut key)?;
+    let material = material.expose_symmetric().expose();
+    with_fields(region, key_id, |fields| envelope::seal(&prefix, fresh, &key, fields, material))
+}
+
+/// `HMAC-SHA256(material id service key, "strongroom/material-id/v1" ‖ 00 ‖ key id 16 ‖ material)`, key id and material
+/// length-prefixed (RFC 2104, FIPS 198-1). Keyed, because an unkeyed hash would let anyone test guesses of material
+/// that was imported and is weak.
+fn material_id(
+    service_key: &SecretKey,
+    key_id: &KeyId,
+    material: &KeyMaterial,
+) -> Result<MaterialId, CryptoError> {
+    let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, service_key.expose()));
+    mac.update(MATERIAL_ID_LABEL);
+    for field in [&key_id.as_bytes()[..], material.expose_symmetric().expose()] {
+        mac.update(&length_prefix(field));
+        mac.update(field);
+    }
+    mac.sign().as_ref().try_into().map(MaterialId::from_bytes).map_err(|_| CryptoError::Module)
+}
+
+fn with_fields<T>(region: &RegionName, key_id: &KeyId, then: impl FnOnce(&[&[u8]]) -> T) -> T {
+    let multi_region = [u8::from(key_id.is_multi_region())];
+    then(&[region.as_str().as_bytes(), key_id.as_bytes(), &multi_region])
+}
+
+#[cfg(test)]
+mod tests;
