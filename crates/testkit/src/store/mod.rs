@@ -1,0 +1,7 @@
+//! A store in memory that fails as it is told.
+
+mod fault;
+mod memory;
+
+pub use fault::{Call, Fault, FaultRates};
+pub use memory::{Counters, MemoryStore};
