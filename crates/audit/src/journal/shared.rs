@@ -1,0 +1,325 @@
+//! What appenders and the writer share: the buffer of records that wait, and the budget of memory for them.
+//!
+//! The lock is held while one event is encoded, never across I/O. Sequence numbers are given out under it, so their
+//! order is the order of the bytes.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use strongroom_types::Env;
+use strongroom_types::limits::{AUDIT_PLACE_BYTES, AUDIT_RECORD_BYTES_MAX};
+
+use crate::checkpoint;
+use crate::error::JournalError;
+use crate::event::Event;
+use crate::format::{
+    CHAIN_BYTES, RECORD_FRAME_BYTES, RECORD_HEAD_BYTES, RecordKind, begin_record, end_record,
+};
+use crate::journal::generation::{Generation, Outcome, Ticket};
+use crate::journal::group::Group;
+use crate::note::Note;
+use crate::sequence::Sequence;
+use crate::stats::Stats;
+
+// A place must hold a bare event, and a record of any size must fit a claim.
+const _: () = assert!(AUDIT_PLACE_BYTES > RECORD_FRAME_BYTES && AUDIT_RECORD_BYTES_MAX > AUDIT_PLACE_BYTES);
+
+const OPEN: u8 = 0;
+const FAILING: u8 = 1;
+const CLOSED: u8 = 2;
+
+pub(crate) struct Shared {
+    pending: Mutex<Pending>,
+    /// There is work for the writer, or it is to stop.
+    work: Condvar,
+    claimed: AtomicUsize,
+    pending_bytes_max: usize,
+    availability: AtomicU8,
+    is_all_written: AtomicBool,
+    pub(crate) clock: Arc<dyn Env>,
+    pub(crate) stats: Stats,
+}
+
+pub(crate) struct Pending {
+    /// Room for the previous link, then records.
+    buffer: Vec<u8>,
+    /// Up to here the buffer holds whole records.
+    whole: usize,
+    records: u64,
+    next_sequence: u64,
+    claimed: usize,
+    generation: Arc<Generation>,
+    is_closing: bool,
+    /// Nothing is taken any more.
+    is_closed: bool,
+    writer_waits: bool,
+}
+
+/// When the writer wants a checkpoint at the end of a group.
+pub(crate) struct CheckpointDue {
+    /// The group makes so many records since the last checkpoint.
+    pub(crate) records: u64,
+    /// The group has so many bytes.
+    pub(crate) bytes: u64,
+    /// There are records that no checkpoint covers, so closing writes one.
+    pub(crate) at_close: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(next_sequence: u64, pending_bytes_max: usize, clock: Arc<dyn Env>) -> Self {
+        let pending = Pending {
+            buffer: vec![0; CHAIN_BYTES],
+            whole: CHAIN_BYTES,
+            records: 0,
+            next_sequence,
+            claimed: 0,
+            generation: Generation::new(Outcome::Pending),
+            is_closing: false,
+            is_closed: false,
+            writer_waits: false,
+        };
+        Self {
+            pending: Mutex::new(pending),
+            work: Condvar::new(),
+            claimed: AtomicUsize::new(0),
+            pending_bytes_max,
+            availability: AtomicU8::new(OPEN),
+            is_all_written: AtomicBool::new(false),
+            clock,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Takes `bytes` from the budget.
+    pub(crate) fn claim(&self, bytes: usize) -> Result<(), JournalError> {
+        match self.availability.load(Ordering::Acquire) {
+            OPEN if self.try_claim(bytes) => Ok(()),
+            OPEN => Err(JournalError::Full),
+            FAILING => Err(JournalError::Unavailable),
+            _ => Err(JournalError::Closed),
+        }
+    }
+
+    fn try_claim(&self, bytes: usize) -> bool {
+        let within =
+            |claimed: usize| claimed.checked_add(bytes).filter(|claimed| *claimed <= self.pending_bytes_max);
+        self.claimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).is_ok()
+    }
+
+    pub(crate) fn release(&self, bytes: usize) {
+        self.claimed.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn claimed(&self) -> usize {
+        self.claimed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_available(&self) -> bool {
+        self.availability.load(Ordering::Acquire) == OPEN
+    }
+
+    /// Appends events behind one another, each into a place already claimed; the ticket is the last one's.
+    pub(crate) fn append_events<'e>(&self, events: impl Iterator<Item = &'e Event<'e>>) -> Ticket {
+        let mut pending = self.lock();
+        let mut ticket = None;
+        for event in events {
+            if pending.is_closed {
+                self.release(AUDIT_PLACE_BYTES);
+            } else {
+                ticket = Some(self.append_event(&mut pending, event));
+            }
+        }
+        let ticket = ticket.unwrap_or_else(|| pending.refused());
+        self.wake_writer(pending);
+        ticket
+    }
+
+    fn append_event(&self, pending: &mut Pending, event: &Event<'_>) -> Ticket {
+        let start = pending.begin(RecordKind::Event);
+        event.encode(&mut pending.buffer);
+        let mut room = AUDIT_PLACE_BYTES;
+        let mut size = pending.buffer.len() - start + CHAIN_BYTES;
+        if size > room {
+            if self.try_claim(size - room) {
+                room = size;
+            } else {
+                // INVARIANT: a bare event fits its place, so an append never fails for lack of memory.
+                pending.buffer.truncate(start + RECORD_HEAD_BYTES);
+                event.encode_bare(&mut pending.buffer);
+                size = pending.buffer.len() - start + CHAIN_BYTES;
+            }
+        }
+        self.release(room.saturating_sub(size));
+        pending.end(start, size)
+    }
+
+    /// The ticket of an empty batch.
+    pub(crate) fn nothing_to_write(&self) -> Ticket {
+        let sequence = Sequence::new(self.lock().next_sequence - 1);
+        Ticket { generation: Generation::new(Outcome::Synced), sequence }
+    }
+
+    /// Appends a checkpoint; its memory has been claimed if `claimed` says so.
+    pub(crate) fn append_checkpoint(&self, state: &[u8], claimed: usize) -> Ticket {
+        let mut pending = self.lock();
+        if pending.is_closed {
+            self.release(claimed);
+            return pending.refused();
+        }
+        let ticket = pending.checkpoint(self.clock.as_ref(), state, claimed);
+        self.wake_writer(pending);
+        ticket
+    }
+
+    /// Appends a note. Notes are few and small; they claim nothing.
+    pub(crate) fn append_note(&self, text: &str) {
+        let mut pending = self.lock();
+        if pending.is_closed {
+            return;
+        }
+        let start = pending.begin(RecordKind::Note);
+        Note { time: self.clock.now(), text }.encode(&mut pending.buffer);
+        let _ticket = pending.end(start, 0);
+        self.wake_writer(pending);
+    }
+
+    /// Waits for records and takes them all, leaving `spare` to be filled. `None` when the journal is closed and all
+    /// has been taken.
+    pub(crate) fn next_group(&self, mut spare: Vec<u8>, due: &CheckpointDue) -> Option<Group> {
+        let mut pending = self.lock();
+        while pending.records == 0 && !pending.is_closing {
+            pending.writer_waits = true;
+            pending = self.work.wait(pending).unwrap_or_else(PoisonError::into_inner);
+            pending.writer_waits = false;
+        }
+        let is_last = pending.is_closed;
+        pending.is_closed = pending.is_closing;
+        if is_last && pending.records == 0 {
+            return None;
+        }
+        let has_records = pending.records > 0;
+        let is_full = pending.records >= due.records || pending.buffer.len() as u64 >= due.bytes;
+        let is_due = (has_records && (is_full || pending.is_closing)) || (pending.is_closing && due.at_close);
+        if is_due {
+            let _ticket = pending.checkpoint(self.clock.as_ref(), &[], 0);
+        } else if !has_records {
+            return None;
+        }
+        spare.clear();
+        spare.resize(CHAIN_BYTES, 0);
+        let records = mem::take(&mut pending.records);
+        pending.whole = CHAIN_BYTES;
+        Some(Group {
+            first: pending.next_sequence - records,
+            records,
+            bytes: mem::replace(&mut pending.buffer, spare),
+            claimed: mem::take(&mut pending.claimed),
+            generation: mem::replace(&mut pending.generation, Generation::new(Outcome::Pending)),
+            ends_with_checkpoint: is_due,
+        })
+    }
+
+    /// New requests are refused from now on; those that wait go on waiting.
+    pub(crate) fn set_failing(&self) {
+        self.availability.store(FAILING, Ordering::Release);
+    }
+
+    /// Requests are taken again.
+    pub(crate) fn set_recovered(&self) {
+        let mut pending = self.lock();
+        // Those who were told of a failure have gone; who comes now must not inherit it.
+        if pending.generation.outcome() != Outcome::Pending {
+            pending.generation = Generation::new(Outcome::Pending);
+        }
+        drop(pending);
+        // The writer alone changes this, and it does not recover after it has stopped.
+        self.availability.store(OPEN, Ordering::Release);
+    }
+
+    /// Tells those whose records wait behind a failing group that they need not wait.
+    pub(crate) fn fail_waiting(&self) {
+        self.lock().generation.complete(Outcome::Failed);
+    }
+
+    /// Waits between two attempts. Says whether the journal is being closed; when that begins, the pause ends.
+    pub(crate) fn pause(&self, pause: Duration) -> bool {
+        let pending = self.lock();
+        let was_closing = pending.is_closing;
+        let (pending, _) = self
+            .work
+            .wait_timeout_while(pending, pause, |pending| pending.is_closing == was_closing)
+            .unwrap_or_else(PoisonError::into_inner);
+        pending.is_closing
+    }
+
+    /// Asks the writer to write what is there and to stop.
+    pub(crate) fn close(&self) {
+        let mut pending = self.lock();
+        pending.is_closing = true;
+        drop(pending);
+        self.work.notify_all();
+    }
+
+    /// After the writer has stopped: whether it has written all it was given.
+    pub(crate) fn is_all_written(&self) -> bool {
+        self.is_all_written.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_all_written(&self) {
+        self.is_all_written.store(true, Ordering::Release);
+    }
+
+    /// The writer has stopped, for whatever reason: nothing that waits will be written.
+    pub(crate) fn stopped(&self) {
+        self.availability.store(CLOSED, Ordering::Release);
+        let mut pending = self.lock();
+        pending.is_closing = true;
+        pending.is_closed = true;
+        pending.generation.complete(Outcome::Closed);
+    }
+
+    fn wake_writer(&self, pending: MutexGuard<'_, Pending>) {
+        let writer_waits = pending.writer_waits;
+        drop(pending);
+        if writer_waits {
+            self.work.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        // A panic while a record was being encoded leaves a part of it behind.
+        let whole = pending.whole;
+        pending.buffer.truncate(whole);
+        pending
+    }
+}
+
+impl Pending {
+    fn begin(&mut self, kind: RecordKind) -> usize {
+        begin_record(&mut self.buffer, self.next_sequence, kind)
+    }
+
+    fn end(&mut self, start: usize, claimed: usize) -> Ticket {
+        end_record(&mut self.buffer, start);
+        self.whole = self.buffer.len();
+        self.claimed += claimed;
+        self.records += 1;
+        let sequence = Sequence::new(self.next_sequence);
+        self.next_sequence += 1;
+        Ticket { generation: Arc::clone(&self.generation), sequence }
+    }
+
+    fn checkpoint(&mut self, clock: &dyn Env, state: &[u8], claimed: usize) -> Ticket {
+        let start = self.begin(RecordKind::Checkpoint);
+        checkpoint::append_open(&mut self.buffer, self.next_sequence - 1, clock.now(), state);
+        self.end(start, claimed)
+    }
+
+    /// The ticket of what is not taken any more.
+    fn refused(&self) -> Ticket {
+        Ticket { generation: Generation::new(Outcome::Closed), sequence: Sequence::new(self.next_sequence) }
+    }
+}

@@ -1,0 +1,5 @@
+mod common;
+mod crash;
+mod damage;
+mod failure;
+mod flow;
