@@ -1,0 +1,39 @@
+//! Key policies: parse, compile, decide.
+//!
+//! A policy text is read once, by [`KeyPolicy::parse`], into a form that decides in nanoseconds: actions are a bitset
+//! over the closed list of [`Action`]s, principals are typed, resources are byte globs. [`decide`] then joins what the
+//! key policy says with what the caller's own side says, and knows AWS's words for a refusal.
+//!
+//! Guarantees:
+//! - The parser is total: any text gives a policy or a [`PolicyError`] that says where. It never panics, and its
+//!   recursion is bounded.
+//! - Nothing is accepted that is not enforced. Elements of the policy language that are not built yet are refused with
+//!   [`PolicyError::NotSupported`]; unknown ones are malformed.
+//! - A text has one meaning: a member that appears twice is refused, wherever it is, so that no other reader of the
+//!   same text can see another policy.
+//! - Deciding allocates nothing, cannot panic and cannot be made slow by a pattern.
+//! - There is no default yes: an action that is asked of the wrong kind of resource is refused.
+//!
+//! Deliberately absent: storage, caches, and any knowledge of which accounts exist; `pipeline` brings these together.
+
+mod action;
+mod compile;
+mod decide;
+mod default_policy;
+mod denial;
+mod document;
+mod error;
+mod glob;
+mod principal;
+
+pub use action::{Action, ActionSet};
+pub use compile::KeyPolicy;
+pub use decide::{
+    AllowReason, Decision, DenyReason, IdentityVerdict, KeyNamed, KeyPolicyVerdict, Question, Request,
+    Resource, decide, would_lock_out,
+};
+pub use default_policy::default_key_policy;
+pub use denial::AccessDenied;
+pub use document::{Place, check_length};
+pub use error::{PolicyError, Problem};
+pub use principal::{IdentityKind, PolicyPrincipal, Principal};
