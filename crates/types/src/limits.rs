@@ -83,7 +83,7 @@ pub const AUDIT_BATCH_EVENTS_MAX: usize = 100;
 /// The text of a note in the journal is cut to this length.
 pub const AUDIT_NOTE_BYTES_MAX: usize = 1024;
 /// The store's state in a checkpoint may not be longer.
-pub const AUDIT_CHECKPOINT_STATE_BYTES_MAX: usize = 4096;
+pub const AUDIT_CHECKPOINT_STATE_BYTES_MAX: usize = 8192;
 /// A checkpoint is written at least every so many records.
 pub const AUDIT_CHECKPOINT_RECORDS: u64 = 10_000;
 /// Who waits for a record's sync is told after this time that the disk fails.

@@ -1,0 +1,250 @@
+//! The offline check: every row opens and is of its version, indexes agree both ways, every material opens, and every
+//! shard holds exactly the rows that its state row says.
+//!
+//! It reads page by page and looks the other side of each index up, so memory does not grow with the store. It
+//! repairs nothing.
+
+use std::collections::BTreeMap;
+
+use strongroom_crypto::{Keyring, SetHash, sealed_tag};
+use strongroom_store::{Row as StoredRow, Store};
+use strongroom_types::RegionName;
+
+use crate::address::{Address, RowScope, Table};
+use crate::error::RecordsError;
+use crate::sealed::{load, open};
+use crate::states::{load_states, row_mac, scopes};
+use crate::tables::Row;
+use crate::tables::access_key::AccessKeyRow;
+use crate::tables::account::AccountRow;
+use crate::tables::account_key::AccountKeyRow;
+use crate::tables::alias::AliasRow;
+use crate::tables::deployment::DeploymentRow;
+use crate::tables::key::KeyRow;
+use crate::tables::outbox::OutboxRow;
+use crate::tables::state::StateRow;
+use crate::writes::{Loaded, Mark};
+
+const PAGE_ROWS: usize = 500;
+/// Problems beyond this are counted, not listed.
+const PROBLEMS_LISTED_MAX: usize = 1000;
+
+/// What the check found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Rows by table, `keyring` among them.
+    pub rows: BTreeMap<&'static str, u64>,
+    /// Key materials that opened.
+    pub materials: u64,
+    pub problems: Vec<String>,
+    pub problems_total: u64,
+}
+
+impl Report {
+    pub fn is_clean(&self) -> bool {
+        self.problems_total == 0
+    }
+
+    fn problem(&mut self, text: String) {
+        self.problems_total += 1;
+        if self.problems.len() < PROBLEMS_LISTED_MAX {
+            self.problems.push(text);
+        }
+    }
+}
+
+struct Check<'a> {
+    store: &'a dyn Store,
+    keyring: &'a Keyring,
+    report: Report,
+    found: BTreeMap<RowScope, (SetHash, u64)>,
+}
+
+/// Walks the whole store. `progress` is told how many rows have been read. Only a store that cannot be read at all is
+/// an error; everything else is a problem in the report.
+pub fn check(
+    store: &dyn Store,
+    keyring: &Keyring,
+    regions: &[RegionName],
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, RecordsError> {
+    let found = scopes(regions).map(|scope| (scope, (SetHash::default(), 0))).collect();
+    let mut check = Check { store, keyring, report: Report::default(), found };
+    if let Err(error) = store.integrity_check() {
+        check.report.problem(chain(&error));
+    }
+    let mut after: Option<String> = None;
+    let mut read = 0_u64;
+    loop {
+        let page = store.scan("", after.as_deref(), PAGE_ROWS)?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        for (address, row) in &page {
+            check.row(address, row)?;
+        }
+        read = read.saturating_add(page.len() as u64);
+        progress(read);
+    }
+    check.states(regions)?;
+    Ok(check.report)
+}
+
+impl Check<'_> {
+    fn row(&mut self, text: &str, row: &StoredRow) -> Result<(), RecordsError> {
+        if text.starts_with("keyring/") {
+            // Opened with the root key before the check began: a keyring that does not open ends there.
+            *self.report.rows.entry("keyring").or_default() += 1;
+            return Ok(());
+        }
+        let Some(address) = Address::parse(text) else {
+            self.report.problem(format!("row `{text}` is not of any table"));
+            return Ok(());
+        };
+        *self.report.rows.entry(address.table().name()).or_default() += 1;
+        if !self.found.contains_key(address.scope()) {
+            self.report.problem(format!("row `{text}` is of a region that this deployment does not have"));
+            return Ok(());
+        }
+        self.count(&address, row)?;
+        match address.table() {
+            Table::AccessKey => self.opens::<AccessKeyRow>(&address, row).map(|_| ()),
+            Table::Account => self.opens::<AccountRow>(&address, row).map(|_| ()),
+            Table::Deployment => self.opens::<DeploymentRow>(&address, row).map(|_| ()),
+            Table::Outbox => self.opens::<OutboxRow>(&address, row).map(|_| ()),
+            Table::State => self.opens::<StateRow>(&address, row).map(|_| ()),
+            Table::AccountKey => match self.opens::<AccountKeyRow>(&address, row) {
+                Some(index) => return self.account_key(&index),
+                None => None,
+            },
+            Table::Alias => match self.opens::<AliasRow>(&address, row) {
+                Some(alias) => return self.alias(&alias),
+                None => None,
+            },
+            Table::Key => match self.opens::<KeyRow>(&address, row) {
+                Some(key) => return self.key(&key),
+                None => None,
+            },
+        };
+        Ok(())
+    }
+
+    /// Adds a row to what its shard was found to hold. The state rows themselves are not counted.
+    fn count(&mut self, address: &Address, row: &StoredRow) -> Result<(), RecordsError> {
+        if address.table() == Table::State {
+            return Ok(());
+        }
+        let tag = sealed_tag(&row.value).unwrap_or_default();
+        let mac = row_mac(self.keyring, address, Mark { version: row.version, tag })?;
+        if let Some((hash, rows)) = self.found.get_mut(address.scope()) {
+            hash.xor(&mac);
+            *rows += 1;
+        }
+        Ok(())
+    }
+
+    fn opens<R: Row>(&mut self, address: &Address, row: &StoredRow) -> Option<Loaded<R>> {
+        open(self.keyring, address, row).map_err(|error| self.report.problem(chain(&error))).ok()
+    }
+
+    /// The other side of an index. That it does not open is reported where the walk meets it, not here.
+    fn other<R: Row>(&self, address: &Address) -> Result<Option<Loaded<R>>, RecordsError> {
+        match load(self.store, self.keyring, address) {
+            Err(RecordsError::BadRow { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
+    fn account_key(&mut self, index: &Loaded<AccountKeyRow>) -> Result<(), RecordsError> {
+        let RowScope::Region(region) = index.address().scope() else { return Ok(()) };
+        let key = self.other::<KeyRow>(&KeyRow::address(region, &index.key_id))?;
+        let agrees = key.is_some_and(|key| {
+            AccountKeyRow::address(region, key.account(), &key.key_id()) == *index.address()
+        });
+        if !agrees {
+            self.report.problem(format!("index row `{}` has no key", index.address()));
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, alias: &Loaded<AliasRow>) -> Result<(), RecordsError> {
+        let RowScope::Region(region) = alias.address().scope() else { return Ok(()) };
+        let key = self.other::<KeyRow>(&KeyRow::address(region, &alias.target))?;
+        let name = AliasRow::parse_address(alias.address());
+        let agrees = key
+            .zip(name)
+            .is_some_and(|(key, (account, name))| key.account() == account && key.aliases().contains(&name));
+        if !agrees {
+            self.report.problem(format!("alias row `{}` is not listed by its target", alias.address()));
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, key: &Loaded<KeyRow>) -> Result<(), RecordsError> {
+        let (region, account) = (key.region(), key.account());
+        let index = AccountKeyRow::address(region, account, &key.key_id());
+        if self.other::<AccountKeyRow>(&index)?.is_none() {
+            self.report.problem(format!("key row `{}` is in no index", key.address()));
+        }
+        for name in key.aliases() {
+            let alias = self.other::<AliasRow>(&AliasRow::address(region, account, name))?;
+            if alias.is_none_or(|alias| alias.target != key.key_id()) {
+                self.report.problem(format!(
+                    "key row `{}` lists alias `{name}`, which is not its own",
+                    key.address()
+                ));
+            }
+        }
+        for material in key.materials() {
+            match self.keyring.check_material(region, &key.key_id(), &material.id, &material.wrapped) {
+                Ok(()) => self.report.materials += 1,
+                Err(error) => {
+                    self.report.problem(format!(
+                        "material {} of `{}`: {}",
+                        material.id,
+                        key.address(),
+                        chain(&error)
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what was found in each shard with what its state row says.
+    fn states(&mut self, regions: &[RegionName]) -> Result<(), RecordsError> {
+        let states = match load_states(self.store, self.keyring, regions) {
+            Ok(states) => states,
+            Err(error @ (RecordsError::BadRow { .. } | RecordsError::MissingRow { .. })) => {
+                self.report.problem(chain(&error));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for (scope, (hash, rows)) in std::mem::take(&mut self.found) {
+            let Some(state) = states.row(&scope) else { continue };
+            if state.rows != rows {
+                let name = scope.as_str();
+                self.report
+                    .problem(format!("shard `{name}` should hold {} rows and holds {rows}", state.rows));
+            } else if state.set_hash != *hash.as_bytes() {
+                self.report.problem(format!(
+                    "shard `{}` holds a row that is not the one last written: an old row was put back, or one was replaced",
+                    scope.as_str()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

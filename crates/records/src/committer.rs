@@ -1,0 +1,238 @@
+//! The one thread that commits.
+//!
+//! Requests seal their rows on their own threads and hand the batch over; this thread takes everything that waits,
+//! commits it as one group with one sync, moves the state rows of the shards it touched in the same transaction,
+//! applies the changes to the caches, and only then answers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use strongroom_crypto::{Keyring, SetHash, sealed_tag};
+use strongroom_store::{Batch, BatchOutcome, Expect, Op, Precondition, Store};
+use strongroom_types::{Env, LatencyHistogram, RegionName};
+use tokio::sync::oneshot;
+
+use crate::address::Address;
+use crate::caches::{Caches, Change};
+use crate::error::{CommitError, RecordsError};
+use crate::sealed::cell;
+use crate::states::{Delta, States, load_states, row_mac};
+use crate::tables::outbox::OutboxRow;
+use crate::writes::{Loaded, Mark, Seen, Write, Writes};
+
+/// Batches that go into one transaction: bounded so that one sync is not waited for too long.
+const GROUP_JOBS_MAX: usize = 256;
+
+/// A batch on its way, with the one who waits for it.
+pub(crate) struct Job {
+    pub(crate) sealed: Sealed,
+    pub(crate) reply: oneshot::Sender<Result<(), CommitError>>,
+}
+
+/// Writes made ready for the store.
+pub(crate) struct Sealed {
+    pub(crate) batch: Batch,
+    pub(crate) deltas: Vec<Delta>,
+    changes: Vec<Change>,
+}
+
+/// How long commits take and how many there were; read by the metrics.
+#[derive(Debug, Default)]
+pub struct CommitStats {
+    pub batches: AtomicU64,
+    pub conflicts: AtomicU64,
+    pub failures: AtomicU64,
+    /// From taking a group up to its answers.
+    pub latency: LatencyHistogram,
+}
+
+pub(crate) struct Committer {
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) caches: Arc<Caches>,
+    pub(crate) stats: Arc<CommitStats>,
+    pub(crate) outbox: Sender<Loaded<OutboxRow>>,
+    /// `None` after a commit whose outcome is unknown, until they have been read again.
+    pub(crate) states: Option<States>,
+    /// The states as the last group left them, for whoever writes checkpoints.
+    pub(crate) latest: Arc<Mutex<States>>,
+    pub(crate) regions: Vec<RegionName>,
+}
+
+impl Committer {
+    pub(crate) fn run(mut self, queue: &Receiver<Job>) {
+        while let Ok(first) = queue.recv() {
+            let mut jobs = vec![first];
+            while jobs.len() < GROUP_JOBS_MAX {
+                let Ok(job) = queue.try_recv() else { break };
+                jobs.push(job);
+            }
+            self.commit(jobs);
+        }
+    }
+
+    fn commit(&mut self, mut jobs: Vec<Job>) {
+        let started = self.env.monotonic();
+        let mut next = match self.known_states() {
+            Ok(states) => states,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "state rows cannot be read");
+                return self.refuse(jobs, || CommitError::Failed(RecordsError::NotWritten));
+            }
+        };
+        let batches: Vec<Batch> = jobs.iter_mut().map(|job| std::mem::take(&mut job.sealed.batch)).collect();
+        let mut seal_error = None;
+        let result = self.store.commit_group(&batches, &mut |outcomes| {
+            for (job, outcome) in jobs.iter().zip(outcomes) {
+                if matches!(outcome, BatchOutcome::Applied) {
+                    next.apply(&job.sealed.deltas);
+                }
+            }
+            next.seal_touched(&self.keyring).unwrap_or_else(|error| {
+                seal_error = Some(error);
+                Vec::new()
+            })
+        });
+        if let Some(error) = seal_error {
+            // The rows are in, their state row is not: `check` will say so. AES-GCM over forty bytes does not fail.
+            tracing::error!(error = &error as &dyn std::error::Error, "a state row could not be sealed");
+        }
+        match result {
+            Ok(group) => {
+                next.settle();
+                self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&next);
+                self.states = Some(next);
+                self.answer(jobs, &group.outcomes);
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    batches = jobs.len(),
+                    "commit failed"
+                );
+                if matches!(error, strongroom_store::CommitError::Unknown(_)) {
+                    self.states = None;
+                }
+                self.refuse(jobs, || commit_error(&error));
+            }
+        }
+        self.stats.latency.observe(started.until(self.env.monotonic()));
+    }
+
+    /// The states to build on. After an unknown outcome they are read again, and until that succeeds nothing is
+    /// committed: a state row that misses one batch would accuse the store for ever.
+    fn known_states(&mut self) -> Result<States, RecordsError> {
+        if let Some(states) = &self.states {
+            return Ok(states.clone());
+        }
+        let states = load_states(&*self.store, &self.keyring, &self.regions)?;
+        self.states = Some(states.clone());
+        Ok(states)
+    }
+
+    fn answer(&self, jobs: Vec<Job>, outcomes: &[BatchOutcome]) {
+        for (job, outcome) in jobs.into_iter().zip(outcomes) {
+            let Job { sealed, reply } = job;
+            let answer = match outcome {
+                BatchOutcome::Applied => {
+                    self.stats.batches.fetch_add(1, Ordering::Relaxed);
+                    for change in sealed.changes {
+                        if let Some(outbox) = self.caches.apply(change) {
+                            // The drainer outlives the commits; were it gone, the row stays for the next start.
+                            let _ = self.outbox.send(outbox);
+                        }
+                    }
+                    Ok(())
+                }
+                BatchOutcome::Conflict { address } => {
+                    self.stats.conflicts.fetch_add(1, Ordering::Relaxed);
+                    Err(CommitError::Conflict { address: address.clone() })
+                }
+            };
+            // The request may have been cancelled; its commit stands.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Nothing, or nobody knows what, was written: what memory holds of these rows is dropped.
+    fn refuse(&self, jobs: Vec<Job>, error: impl Fn() -> CommitError) {
+        self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        for change in jobs.iter().flat_map(|job| &job.sealed.changes) {
+            self.caches.forget(&change.address);
+        }
+        for job in jobs {
+            let _ = job.reply.send(Err(error()));
+        }
+    }
+}
+
+pub(crate) fn commit_error(error: &strongroom_store::CommitError) -> CommitError {
+    match error {
+        strongroom_store::CommitError::Failed(_) => CommitError::Failed(RecordsError::NotWritten),
+        strongroom_store::CommitError::Unknown(_) => CommitError::Unknown,
+    }
+}
+
+/// Seals the rows of `writes` and works out how they move their shards' states.
+pub(crate) fn seal(keyring: &Keyring, writes: Writes, seen: Vec<Seen>) -> Result<Sealed, RecordsError> {
+    let mut sealed = Sealed { batch: Batch::default(), deltas: Vec::with_capacity(1), changes: Vec::new() };
+    for Seen { address, version } in seen {
+        let expect = version.map_or(Expect::Absent, Expect::Version);
+        sealed.batch.preconditions.push(Precondition { address: address.as_str().to_owned(), expect });
+    }
+    for write in writes.writes {
+        sealed.add(keyring, write)?;
+    }
+    Ok(sealed)
+}
+
+impl Sealed {
+    fn add(&mut self, keyring: &Keyring, write: Write) -> Result<(), RecordsError> {
+        let (address, replaces, row) = match write {
+            Write::Delete { address, replaces } => (address, Some(replaces), None),
+            Write::Put { address, replaces, plain, kept } => (address, replaces, Some((plain, kept))),
+        };
+        let text = address.as_str().to_owned();
+        let expect = replaces.map_or(Expect::Absent, |mark| Expect::Version(mark.version));
+        self.batch.preconditions.push(Precondition { address: text.clone(), expect });
+        if let Some(mark) = replaces {
+            self.delta(&address).rows_removed += 1;
+            self.toggle(keyring, &address, mark)?;
+        }
+        let Some((plain, kept)) = row else {
+            self.batch.ops.push(Op::Delete { address: text });
+            self.changes.push(Change { address, row: None });
+            return Ok(());
+        };
+        let version = replaces.map_or(1, |mark| mark.version.saturating_add(1));
+        let seal_error = |source| RecordsError::Seal { address: address.to_string(), source };
+        let value = keyring.seal_row(&cell(&address, version), &plain).map_err(seal_error)?;
+        let tag = sealed_tag(&value).unwrap_or_default();
+        let mark = Mark { version, tag };
+        self.delta(&address).rows_added += 1;
+        self.toggle(keyring, &address, mark)?;
+        self.batch.ops.push(Op::Put { address: text, version, value });
+        self.changes.push(Change { address, row: Some((mark, kept)) });
+        Ok(())
+    }
+
+    fn delta(&mut self, address: &Address) -> &mut Delta {
+        let at = self.deltas.iter().position(|delta| delta.scope == *address.scope());
+        let at = at.unwrap_or_else(|| {
+            let scope = address.scope().clone();
+            self.deltas.push(Delta { scope, hash: SetHash::default(), rows_added: 0, rows_removed: 0 });
+            self.deltas.len() - 1
+        });
+        #[expect(clippy::indexing_slicing, reason = "`at` was found in or just pushed to this vector")]
+        &mut self.deltas[at]
+    }
+
+    /// Puts a row into the set-hash, or takes it out: XOR does both.
+    fn toggle(&mut self, keyring: &Keyring, address: &Address, mark: Mark) -> Result<(), RecordsError> {
+        let mac = row_mac(keyring, address, mark)?;
+        self.delta(address).hash.xor(&mac);
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! Table `access-key`: `access-key/global/<access key id>`. A signing credential and whose it is.
+//!
+//! The secret stands in the row in the clear because SigV4 needs it to derive signing keys; the row is sealed like
+//! every other, and the secret is a [`Credential`] as soon as the row is opened.
+
+use minicbor::{Decode, Encode};
+use strongroom_types::{AccessKeyId, AccountId, Credential, Timestamp};
+
+use crate::address::{Address, RowScope, Table};
+use crate::codec;
+use crate::tables::cbor_row;
+use crate::writes::Kept;
+
+#[derive(Debug, Encode, Decode)]
+#[cbor(map)]
+pub struct AccessKeyRow {
+    #[n(0)]
+    pub access_key_id: String,
+    #[n(1)]
+    pub principal: PrincipalRow,
+    #[cbor(n(2), with = "codec::credential")]
+    pub secret: Credential,
+    #[cbor(n(3), with = "codec::timestamp")]
+    pub created: Timestamp,
+}
+
+/// Whose credential it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum PrincipalRow {
+    /// The root user of an account.
+    #[n(0)]
+    AccountRoot {
+        #[cbor(n(0), with = "codec::account_id")]
+        account: AccountId,
+    },
+    /// The deployment's operator, who administers the service and is in no account.
+    #[n(1)]
+    Operator,
+}
+
+impl AccessKeyRow {
+    pub fn address(id: &AccessKeyId) -> Address {
+        Address::new(Table::AccessKey, RowScope::Global, format_args!("{id}"))
+    }
+}
+
+cbor_row!(
+    AccessKeyRow,
+    Table::AccessKey,
+    |row, address| address.rest() == row.access_key_id,
+    Kept::AccessKey
+);

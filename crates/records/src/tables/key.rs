@@ -1,0 +1,282 @@
+//! Table `key`: `key/<region>/<key id>`. A KMS key, whole.
+//!
+//! A key is one row: metadata, state, policy, tags, aliases and wrapped materials change in one write. Its compiled
+//! policy is made when the row is decoded, so that a decision never parses; its unwrapped material stays with the
+//! cached row and is wiped with it.
+//!
+//! INVARIANT: `materials` is not empty, except for an imported key that has none yet; the current material is the
+//! last. `aliases` are sorted and at most [`limits::ALIASES_PER_KEY_MAX`](strongroom_types::limits).
+
+use std::fmt;
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+use strongroom_crypto::WrappedKey;
+use strongroom_policy::KeyPolicy;
+use strongroom_types::{AccountId, AliasName, KeyArn, KeyId, MaterialId, RegionName, Timestamp};
+use zeroize::Zeroizing;
+
+use crate::address::{Address, RowScope, Table};
+use crate::codec;
+use crate::tables::Row;
+use crate::writes::Kept;
+
+#[derive(Debug, Clone, Encode, Decode)]
+#[cbor(map)]
+struct KeyFields {
+    #[cbor(n(0), with = "codec::key_id")]
+    key_id: KeyId,
+    #[cbor(n(1), with = "codec::account_id")]
+    account: AccountId,
+    #[cbor(n(2), with = "codec::timestamp")]
+    created: Timestamp,
+    #[n(3)]
+    spec: KeySpec,
+    #[n(4)]
+    usage: KeyUsage,
+    #[n(5)]
+    origin: KeyOrigin,
+    #[n(6)]
+    state: KeyState,
+    #[n(7)]
+    description: String,
+    #[n(8)]
+    policy: String,
+    #[cbor(n(9), with = "codec::alias_names")]
+    aliases: Vec<AliasName>,
+    #[n(10)]
+    materials: Vec<Material>,
+}
+
+/// A key as it stands in its row, with its policy compiled.
+#[derive(Debug, Clone)]
+pub struct KeyRow {
+    arn: KeyArn,
+    arn_text: Arc<str>,
+    fields: KeyFields,
+    policy: Arc<KeyPolicy>,
+}
+
+/// One material of a key.
+#[derive(Debug, Clone, Encode, Decode)]
+#[cbor(map)]
+pub struct Material {
+    #[cbor(n(0), with = "codec::material_id")]
+    pub id: MaterialId,
+    #[n(1)]
+    pub wrapped: WrappedKey,
+    #[cbor(n(2), with = "codec::timestamp")]
+    pub created: Timestamp,
+}
+
+macro_rules! named_codes {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $code:literal $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+        #[cbor(index_only)]
+        pub enum $name { $(#[n($code)] $variant),+ }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// AWS's name.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+named_codes! {
+    /// What kind of key it is. The codes are part of the format; more follow with their cryptography.
+    KeySpec { SymmetricDefault = 0 "SYMMETRIC_DEFAULT" }
+}
+
+named_codes! {
+    /// What the key is for.
+    KeyUsage { EncryptDecrypt = 0 "ENCRYPT_DECRYPT" }
+}
+
+named_codes! {
+    /// Where its material comes from.
+    KeyOrigin { AwsKms = 0 "AWS_KMS" }
+}
+
+named_codes! {
+    /// The state of a key (AWS KMS developer guide, "Key states of AWS KMS keys"). The codes are part of the format.
+    KeyState {
+        Enabled = 0 "Enabled",
+        Disabled = 1 "Disabled",
+        PendingDeletion = 2 "PendingDeletion",
+        PendingImport = 3 "PendingImport",
+        PendingReplicaDeletion = 4 "PendingReplicaDeletion",
+        Unavailable = 5 "Unavailable",
+        Creating = 6 "Creating",
+        Updating = 7 "Updating",
+    }
+}
+
+/// What a new key begins with.
+pub struct NewKey {
+    pub region: RegionName,
+    pub account: AccountId,
+    pub key_id: KeyId,
+    pub created: Timestamp,
+    pub description: String,
+    pub policy_text: String,
+    pub policy: KeyPolicy,
+    pub material: Material,
+}
+
+impl KeyRow {
+    pub fn address(region: &RegionName, key_id: &KeyId) -> Address {
+        Address::new(Table::Key, RowScope::Region(region.clone()), format_args!("{key_id}"))
+    }
+
+    /// A new symmetric key, enabled.
+    pub fn symmetric(new: NewKey) -> Self {
+        let NewKey { region, account, key_id, created, description, policy_text, policy, material } = new;
+        Self::assemble(
+            region,
+            policy,
+            KeyFields {
+                key_id,
+                account,
+                created,
+                spec: KeySpec::SymmetricDefault,
+                usage: KeyUsage::EncryptDecrypt,
+                origin: KeyOrigin::AwsKms,
+                state: KeyState::Enabled,
+                description,
+                policy: policy_text,
+                aliases: Vec::new(),
+                materials: vec![material],
+            },
+        )
+    }
+
+    fn assemble(region: RegionName, policy: KeyPolicy, fields: KeyFields) -> Self {
+        let arn = KeyArn { region, account: fields.account, key_id: fields.key_id };
+        let arn_text = arn.to_string().into();
+        Self { arn, arn_text, fields, policy: Arc::new(policy) }
+    }
+
+    pub fn region(&self) -> &RegionName {
+        &self.arn.region
+    }
+
+    pub fn key_id(&self) -> KeyId {
+        self.fields.key_id
+    }
+
+    pub fn account(&self) -> AccountId {
+        self.fields.account
+    }
+
+    pub fn arn(&self) -> &KeyArn {
+        &self.arn
+    }
+
+    /// The ARN as text. Every answer about a key says it, so it is made once.
+    pub fn arn_text(&self) -> &str {
+        &self.arn_text
+    }
+
+    pub fn created(&self) -> Timestamp {
+        self.fields.created
+    }
+
+    pub fn spec(&self) -> KeySpec {
+        self.fields.spec
+    }
+
+    pub fn usage(&self) -> KeyUsage {
+        self.fields.usage
+    }
+
+    pub fn origin(&self) -> KeyOrigin {
+        self.fields.origin
+    }
+
+    pub fn state(&self) -> KeyState {
+        self.fields.state
+    }
+
+    pub fn description(&self) -> &str {
+        &self.fields.description
+    }
+
+    pub fn policy(&self) -> &KeyPolicy {
+        &self.policy
+    }
+
+    /// The policy's text, byte for byte as it was given.
+    pub fn policy_text(&self) -> &str {
+        &self.fields.policy
+    }
+
+    pub fn aliases(&self) -> &[AliasName] {
+        &self.fields.aliases
+    }
+
+    pub fn materials(&self) -> &[Material] {
+        &self.fields.materials
+    }
+
+    /// The material that encrypts.
+    pub fn current_material(&self) -> Option<&Material> {
+        self.fields.materials.last()
+    }
+
+    pub fn set_state(&mut self, state: KeyState) {
+        self.fields.state = state;
+    }
+
+    pub fn set_policy(&mut self, text: String, policy: KeyPolicy) {
+        self.fields.policy = text;
+        self.policy = Arc::new(policy);
+    }
+
+    /// Adds an alias in its place; nothing happens if the key has it already.
+    pub fn add_alias(&mut self, name: AliasName) {
+        if let Err(place) = self.fields.aliases.binary_search(&name) {
+            self.fields.aliases.insert(place, name);
+        }
+    }
+
+    pub fn remove_alias(&mut self, name: &AliasName) {
+        self.fields.aliases.retain(|have| have != name);
+    }
+}
+
+impl Row for KeyRow {
+    const TABLE: Table = Table::Key;
+
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(codec::to_bytes(&self.fields))
+    }
+
+    fn decode(address: &Address, bytes: &[u8]) -> Result<Self, minicbor::decode::Error> {
+        use minicbor::decode::Error;
+        let fields: KeyFields = codec::from_bytes(bytes)?;
+        let RowScope::Region(region) = address.scope() else {
+            return Err(Error::message("a key belongs to a region"));
+        };
+        if *address != Self::address(region, &fields.key_id) {
+            return Err(Error::message("the row is not of its address"));
+        }
+        let policy =
+            KeyPolicy::parse(&fields.policy).map_err(|_| Error::message("the policy does not compile"))?;
+        Ok(Self::assemble(region.clone(), policy, fields))
+    }
+
+    fn into_kept(self) -> Kept {
+        Kept::Key(Box::new(self))
+    }
+}

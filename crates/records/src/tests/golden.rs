@@ -1,0 +1,206 @@
+//! The bytes of every row, and the promise that rows of a later version of this format can be read.
+//!
+//! The bytes were put together by an encoder of CBOR (RFC 8949) that knows nothing of this code. A released row never
+//! changes them: a new field gets a new index.
+
+use strongroom_policy::Principal;
+use strongroom_types::MaterialId;
+
+use super::*;
+use crate::tables::Row;
+use crate::{Address, KeyOrigin, KeySpec, KeyState, KeyUsage, RowScope, StateRow};
+
+const DEPLOYMENT: &str = "a30001011b0000019b76daa80002826c65752d63656e7472616c2d316975732d656173742d31";
+const ACCOUNT: &str = "a2006c313131313232323233333333011b0000019b76daa800";
+const ACCESS_KEY_OF_ROOT: &str = "\
+    a40074414b4941494f53464f444e4e374558414d504c45018200816c3131313132323232333333330246736563726574031b\
+    0000019b76daa800";
+const ACCESS_KEY_OF_OPERATOR: &str =
+    "a40074414b4941494f53464f444e4e374558414d504c45018201800246736563726574031b0000019b76daa800";
+const ACCOUNT_KEY: &str = "a10082501234abcd12ab34cd56ef1234567890abf4";
+const ALIAS: &str = "a30082501234abcd12ab34cd56ef1234567890abf4011b0000019b76daa800021b0000019b76daa801";
+const KEY: &str = "\
+    ab0082501234abcd12ab34cd56ef1234567890abf4016c313131313232323233333333021b0000019b76daa8000300040005\
+    000601076c666f72207061796d656e74730878677b2256657273696f6e223a22323031322d31302d3137222c225374617465\
+    6d656e74223a7b22456666656374223a22416c6c6f77222c225072696e636970616c223a222a222c22416374696f6e223a22\
+    6b6d733a2a222c225265736f75726365223a222a227d7d098269616c6961732f6170706e616c6961732f7465616d2f617070\
+    0a82a3005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa0143010203021b0000019b76\
+    daa800a3005820bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb01420405021b0000019b76\
+    daa801";
+const OUTBOX: &str = "a2001b0000019b76daa80001456576656e74";
+const STATE: &str = "a2005820cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc0107";
+
+const KEY_ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
+const LATER: Timestamp = Timestamp::from_millis(CREATED.as_millis() + 1);
+/// Member 99, an array of a number and a text, as a later version might add.
+const UNKNOWN_MEMBER: &str = "1863820161 78";
+
+fn key_id() -> KeyId {
+    KeyId::parse(KEY_ID).unwrap()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn decode<R: Row>(address: &Address, hex: &str) -> R {
+    R::decode(address, &bytes(hex)).unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
+/// The row has these bytes, and they are this row; with one more member they still are; cut short, followed by
+/// something or at another address they are not.
+fn golden<R: Row>(row: R, address: &Address, elsewhere: &Address, golden: &str) {
+    assert_eq!(hex(&row.encode()), golden);
+    assert_eq!(hex(&decode::<R>(address, golden).encode()), golden);
+    let whole = bytes(golden);
+    let with_unknown = [&[whole[0] + 1], &whole[1..], &bytes(UNKNOWN_MEMBER)].concat();
+    assert_eq!(hex(&decode::<R>(address, &hex(&with_unknown)).encode()), golden);
+    for length in 0..whole.len() {
+        assert!(R::decode(address, &whole[..length]).is_err(), "{length} bytes");
+    }
+    assert!(R::decode(address, &[&whole[..], &[0xf6]].concat()).is_err());
+    assert!(R::decode(elsewhere, &whole).is_err(), "{elsewhere}");
+}
+
+fn at(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+#[test]
+fn deployment_rows() {
+    let row = DeploymentRow { format: 1, created: CREATED, regions: vec![eu(), us()] };
+    golden(row, &DeploymentRow::address(), &at("deployment/global/other"), DEPLOYMENT);
+    let mut next_format = bytes(DEPLOYMENT);
+    next_format[2] = 2;
+    assert!(DeploymentRow::decode(&DeploymentRow::address(), &next_format).is_err());
+}
+
+#[test]
+fn account_rows() {
+    let row = AccountRow { account: account(), created: CREATED };
+    golden(row, &AccountRow::address(account()), &AccountRow::address(numbered(1)), ACCOUNT);
+}
+
+#[test]
+fn access_key_rows() {
+    let row = |principal| AccessKeyRow {
+        access_key_id: ACCESS_KEY_ID.to_owned(),
+        principal,
+        secret: Credential::new(b"secret".to_vec()),
+        created: CREATED,
+    };
+    let (here, elsewhere) =
+        (AccessKeyRow::address(&access_key_id()), at("access-key/global/AKIAIOSFODNN8EXAMPLE"));
+    golden(row(PrincipalRow::AccountRoot { account: account() }), &here, &elsewhere, ACCESS_KEY_OF_ROOT);
+    golden(row(PrincipalRow::Operator), &here, &elsewhere, ACCESS_KEY_OF_OPERATOR);
+    let decoded: AccessKeyRow = decode(&here, ACCESS_KEY_OF_ROOT);
+    assert_eq!(decoded.secret.expose(), b"secret");
+    assert_eq!(decoded.principal, PrincipalRow::AccountRoot { account: account() });
+    let unknown_principal = ACCESS_KEY_OF_OPERATOR.replace("820180", "820280");
+    assert!(AccessKeyRow::decode(&here, &bytes(&unknown_principal)).is_err());
+}
+
+#[test]
+fn account_key_rows() {
+    let address = AccountKeyRow::address(&us(), account(), &key_id());
+    let elsewhere = AccountKeyRow::address(&us(), account(), &KeyId::single_region([0; 16]));
+    golden(AccountKeyRow { key_id: key_id() }, &address, &elsewhere, ACCOUNT_KEY);
+}
+
+#[test]
+fn alias_rows() {
+    let row = AliasRow { target: key_id(), created: CREATED, updated: LATER };
+    let address = AliasRow::address(&us(), account(), &alias_name("alias/team/app"));
+    golden(row, &address, &at("alias/us-east-1/111122223333/team/app"), ALIAS);
+}
+
+#[test]
+fn outbox_rows() {
+    let row = OutboxRow { created: CREATED, event: b"event".to_vec() };
+    golden(row, &at(&format!("outbox/us-east-1/{KEY_ID}")), &at("outbox/us-east-1/request"), OUTBOX);
+}
+
+#[test]
+fn state_rows() {
+    let row = StateRow { set_hash: [0xcc; 32], rows: 7 };
+    golden(row, &StateRow::address(&RowScope::Global), &at("state/global/columns"), STATE);
+}
+
+#[test]
+fn key_rows() {
+    let address = KeyRow::address(&us(), &key_id());
+    let row: KeyRow = decode(&address, KEY);
+    assert_eq!((row.key_id(), row.account(), row.created()), (key_id(), account(), CREATED));
+    assert_eq!(row.arn().to_string(), format!("arn:aws:kms:us-east-1:111122223333:key/{KEY_ID}"));
+    assert_eq!((row.spec(), row.usage()), (KeySpec::SymmetricDefault, KeyUsage::EncryptDecrypt));
+    assert_eq!((row.origin(), row.state()), (KeyOrigin::AwsKms, KeyState::Disabled));
+    assert_eq!(row.description(), "for payments");
+    assert_eq!(row.aliases(), [alias_name("alias/app"), alias_name("alias/team/app")]);
+    let materials: Vec<_> =
+        row.materials().iter().map(|m| (m.id, m.wrapped.as_bytes().to_vec(), m.created)).collect();
+    let [first, second] = [0xaa, 0xbb].map(|byte| MaterialId::from_bytes([byte; 32]));
+    assert_eq!(materials, [(first, vec![1, 2, 3], CREATED), (second, vec![4, 5], LATER)]);
+    assert_eq!(row.current_material().map(|material| material.id), Some(second));
+    let question = strongroom_policy::Question {
+        action: strongroom_policy::Action::Encrypt,
+        key: row.arn(),
+        principal: &Principal::AccountRoot(account()),
+    };
+    assert!(matches!(
+        row.policy().decide_key_policy(&question),
+        strongroom_policy::KeyPolicyVerdict::Allow { .. }
+    ));
+    let elsewhere = KeyRow::address(&us(), &KeyId::single_region([0; 16]));
+    golden(row, &address, &elsewhere, KEY);
+}
+
+#[test]
+fn a_key_row_says_no_more_than_it_can_mean() {
+    let address = KeyRow::address(&us(), &key_id());
+    for (old, new, what) in [
+        ("03000400", "03010400", "spec"),
+        ("04000500", "04010500", "usage"),
+        ("05000601", "05010601", "origin"),
+        ("06010", "06080", "state"),
+        (&hex(b"\"kms:*\""), &hex(b"\"kms:?*"), "policy"),
+        (&hex(b"alias/app"), &hex(b"alias!app"), "alias"),
+    ] {
+        let altered = KEY.replacen(old, new, 1);
+        assert_ne!(altered, KEY, "{what}");
+        assert!(KeyRow::decode(&address, &bytes(&altered)).is_err(), "{what}");
+    }
+    let global = at(&format!("key/global/{KEY_ID}"));
+    assert!(KeyRow::decode(&global, &bytes(KEY)).is_err(), "a key belongs to a region");
+}
+
+#[test]
+fn members_that_a_later_material_or_principal_may_have_are_skipped() {
+    let address = KeyRow::address(&us(), &key_id());
+    // The second material is the last thing in the row: a map of three.
+    let at_material = KEY.rfind("a3005820").unwrap();
+    let later = format!("{}a4{}{UNKNOWN_MEMBER}", &KEY[..at_material], &KEY[at_material + 2..]);
+    assert_eq!(hex(&decode::<KeyRow>(&address, &later).encode()), KEY);
+    let here = AccessKeyRow::address(&access_key_id());
+    let later = ACCESS_KEY_OF_OPERATOR.replace("820180", "82018102");
+    assert_eq!(decode::<AccessKeyRow>(&here, &later).principal, PrincipalRow::Operator);
+}
+
+#[test]
+fn every_state_has_its_code() {
+    let address = KeyRow::address(&us(), &key_id());
+    let names: Vec<_> = (0..8)
+        .map(|code| {
+            let altered = KEY.replacen("06010", &format!("060{code}0"), 1);
+            decode::<KeyRow>(&address, &altered).state().as_str()
+        })
+        .collect();
+    let expected =
+        "Enabled Disabled PendingDeletion PendingImport PendingReplicaDeletion Unavailable Creating Updating";
+    assert_eq!(names.join(" "), expected);
+    assert_eq!(KeyState::ALL.len(), 8);
+}
