@@ -1,0 +1,40 @@
+//! The corridor: authenticate, decode, authorize, run, commit, seal.
+//!
+//! Read [`corridor`] and you have read the product. A listener hands in an [`Arrival`]; [`Corridor::receive`] opens the
+//! trail and finds out who calls ([`Caller`]); the service names the operation by a type and calls [`Visit::walk`], which
+//! decodes the request, lets the operation name the rows it is about, has `policy` decide, mints the [`Permit`], runs the
+//! operation, commits what it wants written, records what happened, and only then answers.
+//!
+//! It guarantees that
+//!
+//! - an operation runs only with a [`Permit`], which holds the very rows that the decision saw and is minted in one place;
+//! - an answer leaves only after its record is durable: in the journal, or in the outbox row of the batch that made a
+//!   change true; a request that is dropped or panics leaves an *abandoned* record;
+//! - a change is committed only if every row its decision saw is unchanged; otherwise the decision is taken again.
+//!
+//! It knows no service: operations come in as types. It does not do HTTP.
+
+mod arrival;
+mod authenticate;
+mod caller;
+mod corridor;
+mod decide;
+mod fault;
+mod operation;
+mod outbox;
+mod parts;
+mod permit;
+mod reader;
+mod record;
+mod stranger;
+mod turns;
+
+pub use arrival::{Answer, Arrival, Tls};
+pub use caller::Caller;
+pub use corridor::{Corridor, Visit};
+pub use fault::Fault;
+pub use operation::{Check, Checks, Done, Key, Kind, Operation, Targets, Weight, World};
+pub use outbox::{Drainer, DrainerError, OutboxReceiver, OutboxSender};
+pub use parts::Parts;
+pub use permit::Permit;
+pub use reader::Reader;

@@ -1,0 +1,143 @@
+//! What an operation must say of itself.
+
+use std::sync::Arc;
+
+use strongroom_audit::Value;
+use strongroom_crypto::Keyring;
+use strongroom_policy::{Action, KeyNamed};
+use strongroom_records::{KeyRow, Loaded, Writes};
+use strongroom_types::{AliasArn, Env};
+use strongroom_wire::{WireReply, WireRequest};
+
+use crate::fault::Fault;
+use crate::permit::Permit;
+use crate::reader::Reader;
+
+/// One operation. There is no default for anything that is about authorization: an operation that does not say what
+/// must be allowed does not compile.
+pub trait Operation: Sized + Send + Sync + 'static {
+    type Request: WireRequest + Send + Sync + 'static;
+    /// The rows that the decision sees and the permit hands to [`run`](Self::run).
+    type Rows: Send + Sync + 'static;
+    type Reply: WireReply + Send + 'static;
+
+    const KIND: Kind;
+
+    /// Where this request is to run.
+    fn weight(_request: &Self::Request) -> Weight {
+        Weight::Light
+    }
+
+    /// Finds the rows that the request is about and names what the caller must be allowed to do with them.
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault>;
+
+    /// Does it. Pure but for key generation: what is to be written goes out as [`Writes`].
+    fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault>;
+
+    /// The request as the audit trail tells it: names as CloudTrail has them; no plaintext, no ciphertext, no token.
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)>;
+}
+
+/// A key's row as a decision sees it, shared with the cache.
+pub type Key = Arc<Loaded<KeyRow>>;
+
+/// Whether an operation can change anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It may return [`Writes`].
+    Change,
+    /// It never does; its record says `readOnly`.
+    Read,
+}
+
+/// Where an operation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// On the event loop: well under 100 µs, at most a point read of the store.
+    Light,
+    /// Beside the event loops: it scans the store or computes for long.
+    Heavy,
+}
+
+/// What an operation is about and what must be allowed.
+pub struct Targets<Rows> {
+    pub rows: Rows,
+    pub checks: Checks,
+}
+
+/// One thing that must be allowed.
+pub enum Check {
+    /// An action that is about no key: the identity side decides alone.
+    Account { action: Action },
+    /// The alias's half of an action on an alias: the identity side decides alone.
+    Alias { action: Action, arn: AliasArn },
+    /// The action on the key, by its key policy and the caller's identity.
+    Key { action: Action, key: Key, named: KeyNamed },
+}
+
+impl Check {
+    /// The action on a key that the request named.
+    pub fn key(action: Action, key: &Key) -> Self {
+        Self::Key { action, key: Arc::clone(key), named: KeyNamed::ByRequest }
+    }
+}
+
+/// One to three checks, decided in order; all must be allowed.
+pub struct Checks([Option<Check>; 3]);
+
+impl Checks {
+    pub fn one(check: Check) -> Self {
+        Self([Some(check), None, None])
+    }
+
+    pub fn two(first: Check, second: Check) -> Self {
+        Self([Some(first), Some(second), None])
+    }
+
+    pub fn three(first: Check, second: Check, third: Check) -> Self {
+        Self([Some(first), Some(second), Some(third)])
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Check> {
+        self.0.iter().flatten()
+    }
+
+    /// The keys among the resources, for the audit record.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.iter().filter_map(|check| match check {
+            Check::Key { key, .. } => Some(Arc::clone(key)),
+            Check::Account { .. } | Check::Alias { .. } => None,
+        })
+    }
+}
+
+/// What lies outside of the rows.
+pub struct World<'a> {
+    pub env: &'a dyn Env,
+    pub keyring: &'a Keyring,
+}
+
+/// What an operation leaves when it has run.
+pub struct Done<Reply> {
+    pub reply: Reply,
+    pub writes: Writes,
+    /// `responseElements` of the audit record; `None` is CloudTrail's null.
+    pub response_elements: Option<Vec<(&'static str, Value<'static>)>>,
+    /// `additionalEventData` of the audit record.
+    pub additional_data: Vec<(&'static str, Value<'static>)>,
+    /// Resources besides the keys that were decided on: a new key, an alias.
+    pub resources: Vec<String>,
+}
+
+impl<Reply> Done<Reply> {
+    /// An operation that changes nothing and of which there is nothing more to tell.
+    pub fn reply(reply: Reply) -> Self {
+        Self {
+            reply,
+            writes: Writes::default(),
+            response_elements: None,
+            additional_data: Vec::new(),
+            resources: Vec::new(),
+        }
+    }
+}

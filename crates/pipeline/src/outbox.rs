@@ -1,0 +1,233 @@
+//! The drainer: from outbox rows to the journal. Once a minute it also writes a checkpoint.
+//!
+//! A change's record is in the store with the change. This thread appends it to the journal, syncs, and deletes the
+//! row ten minutes later; until then the row also settles commits whose outcome was unknown. At start it takes up what
+//! an earlier process left, and what the journal has already is not appended twice: events are known by their ids.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use strongroom_audit::{Event, EventError, Journal, JournalError, ReadError, event_ids_since};
+use strongroom_records::{CommitError, Loaded, OutboxRow, RecordStub, Records, RecordsError, Writes};
+use strongroom_types::{Env, Monotonic, RegionName, RequestId};
+
+/// How long a row stays after its record is in the journal.
+const KEPT_FOR: Duration = Duration::from_secs(600);
+/// How often the drainer looks for rows to delete.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often records are signed for while there are new ones.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// Records appended, or rows deleted, at once.
+const BATCH_ROWS: usize = 50;
+const PAGE_ROWS: usize = 500;
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// How far the clock may have been set back between two processes without a record being appended twice.
+const CLOCK_STEP_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Hands rows to the drainer: from the committing thread, and from requests that settled an unknown commit.
+pub type OutboxSender = Sender<Loaded<OutboxRow>>;
+pub type OutboxReceiver = Receiver<Loaded<OutboxRow>>;
+
+/// The running drainer. It ends when the last sender is gone, after everything handed to it is in the journal.
+pub struct Drainer {
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DrainerError {
+    #[error("cannot read the audit journal")]
+    Journal(#[from] ReadError),
+    #[error("cannot read the outbox")]
+    Records(#[from] RecordsError),
+    #[error("an outbox row holds no event")]
+    Row(#[from] EventError),
+    #[error("cannot start the outbox thread")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Drainer {
+    /// Takes up what an earlier process left in the outbox, then starts the thread.
+    pub fn start(
+        records: Arc<Records>,
+        journal: Arc<Journal>,
+        env: Arc<dyn Env>,
+        journal_directory: &Path,
+        regions: &[RegionName],
+        rows: OutboxReceiver,
+    ) -> Result<Self, DrainerError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let mut drain = Drain { env, journal, records, drained: VecDeque::new(), runtime };
+        drain.take_up(journal_directory, regions)?;
+        let thread =
+            std::thread::Builder::new().name("strongroom-outbox".into()).spawn(move || drain.run(&rows))?;
+        Ok(Self { thread })
+    }
+
+    /// Waits for the end. Every [`OutboxSender`] must have been dropped.
+    pub fn join(self) {
+        // A panic of the thread has been printed by the panic hook; the rows are taken up at the next start.
+        let _ = self.thread.join();
+    }
+}
+
+struct Drain {
+    env: Arc<dyn Env>,
+    journal: Arc<Journal>,
+    records: Arc<Records>,
+    /// In the journal, waiting to be deleted; oldest first.
+    drained: VecDeque<(Monotonic, RecordStub)>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Drain {
+    /// Appends the rows of an earlier process that are not in the journal yet.
+    fn take_up(&mut self, journal_directory: &Path, regions: &[RegionName]) -> Result<(), DrainerError> {
+        for region in regions {
+            let mut after: Option<String> = None;
+            loop {
+                let prefix = OutboxRow::prefix(region);
+                let page = self.records.scan::<OutboxRow>(&prefix, after.as_deref(), PAGE_ROWS)?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.address().as_str().to_owned());
+                self.take_up_page(journal_directory, page)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_up_page(
+        &mut self,
+        journal_directory: &Path,
+        page: Vec<Loaded<OutboxRow>>,
+    ) -> Result<(), DrainerError> {
+        let oldest = page.iter().map(|row| row.created).min().unwrap_or_default();
+        let ids = page.iter().map(|row| Event::decode(&row.event).map(|event| event.id));
+        let ids = ids.collect::<Result<HashSet<RequestId>, EventError>>()?;
+        // The clock may have been set back since: reach further than the rows say.
+        let since = oldest.saturating_sub(CLOCK_STEP_MAX);
+        let recorded = event_ids_since(journal_directory, since, |id| ids.contains(id))?;
+        let (old, new): (Vec<_>, Vec<_>) = page
+            .into_iter()
+            .partition(|row| Event::decode(&row.event).is_ok_and(|event| recorded.contains(&event.id)));
+        let now = self.env.monotonic();
+        self.drained.extend(old.iter().map(|row| (now, row.stub())));
+        if !new.is_empty() {
+            tracing::info!(records = new.len(), "taking up audit records of an earlier process");
+        }
+        for rows in new.chunks(BATCH_ROWS) {
+            self.append(rows);
+        }
+        Ok(())
+    }
+
+    fn run(mut self, rows: &OutboxReceiver) {
+        let mut swept = self.env.monotonic();
+        let mut checkpointed = swept;
+        let mut records = 0;
+        loop {
+            match rows.recv_timeout(SWEEP_EVERY) {
+                Ok(first) => {
+                    let mut batch = vec![first];
+                    batch.extend(rows.try_iter().take(BATCH_ROWS - 1));
+                    self.append(&batch);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = self.env.monotonic();
+            if swept.until(now) >= SWEEP_EVERY {
+                swept = now;
+                self.sweep(now);
+            }
+            let written = self.journal.stats().records;
+            if written != records && checkpointed.until(now) >= CHECKPOINT_EVERY {
+                checkpointed = now;
+                // The checkpoint is a record itself.
+                records = written + 1;
+                self.checkpoint();
+            }
+        }
+    }
+
+    /// Appends and syncs. While the journal cannot be written this waits; the rows are safe in the store.
+    fn append(&mut self, rows: &[Loaded<OutboxRow>]) {
+        let (mut events, mut appended_rows) = (Vec::new(), Vec::new());
+        for row in rows {
+            match Event::decode(&row.event) {
+                Ok(event) => {
+                    events.push(event.into_owned());
+                    appended_rows.push(row.stub());
+                }
+                // It stays: a record that did not reach the journal is not deleted.
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(row = %row.address(), error, "an outbox row holds no event");
+                }
+            }
+        }
+        // INVARIANT: what the journal took it writes, in order, however long its disk fails. So records whose sync was
+        // reported as failed are not appended again: a later checkpoint that is on the disk says that they are, too.
+        let mut is_appended = false;
+        loop {
+            let ticket =
+                if is_appended { self.journal.checkpoint(&[]) } else { self.journal.append_batch(&events) };
+            is_appended |= ticket.is_ok();
+            let appended = ticket.and_then(|ticket| self.runtime.block_on(ticket.synced()));
+            match appended {
+                Ok(_) => break,
+                // The process is ending; the rows are taken up at the next start.
+                Err(JournalError::Closed) => return,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, records = events.len(), "outbox records wait for the journal");
+                    std::thread::sleep(RETRY_AFTER);
+                }
+            }
+        }
+        let now = self.env.monotonic();
+        self.drained.extend(appended_rows.into_iter().map(|stub| (now, stub)));
+    }
+
+    /// Signs for what the journal holds so far and names what the store holds. Whoever can write the disk could forge
+    /// what stands behind the last signature.
+    fn checkpoint(&self) {
+        if let Err(error) = self.journal.checkpoint(&self.records.state()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "no checkpoint was written");
+        }
+    }
+
+    /// Deletes what has been in the journal for long enough.
+    fn sweep(&mut self, now: Monotonic) {
+        loop {
+            let due = self.drained.iter().take_while(|(at, _)| at.until(now) >= KEPT_FOR).take(BATCH_ROWS);
+            let due: Vec<_> = due.map(|(_, stub)| stub.clone()).collect();
+            if due.is_empty() {
+                return;
+            }
+            let mut writes = Writes::default();
+            for stub in &due {
+                writes.delete_stub(stub);
+            }
+            match self.records.commit_blocking(writes, Vec::new()) {
+                Ok(()) => drop(self.drained.drain(..due.len())),
+                // An earlier attempt whose outcome was unknown did delete them.
+                Err(CommitError::Conflict { address }) => {
+                    tracing::warn!(row = address, "outbox rows were deleted already");
+                    drop(self.drained.drain(..due.len()));
+                }
+                // They are tried again.
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "outbox rows could not be deleted"
+                    );
+                    return;
+                }
+            }
+        }
+    }
+}

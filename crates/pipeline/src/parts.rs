@@ -1,0 +1,27 @@
+//! What the corridor is built from.
+
+use std::sync::Arc;
+
+use strongroom_audit::{Journal, StrangerLog};
+use strongroom_crypto::Keyring;
+use strongroom_records::Records;
+use strongroom_types::{Env, RegionName};
+
+use crate::outbox::OutboxSender;
+
+/// What the corridor is built from.
+pub struct Parts {
+    pub env: Arc<dyn Env>,
+    pub journal: Arc<Journal>,
+    pub keyring: Arc<Keyring>,
+    pub outbox: OutboxSender,
+    pub records: Arc<Records>,
+    pub regions: Vec<RegionName>,
+    pub strangers: Arc<StrangerLog>,
+}
+
+impl Parts {
+    pub(crate) fn region(&self, name: &str) -> Option<&RegionName> {
+        self.regions.iter().find(|region| region.as_str() == name)
+    }
+}

@@ -1,0 +1,124 @@
+//! What the trail says of a request.
+
+use std::borrow::Cow;
+
+use strongroom_audit::{
+    Event, EventKind, EventSource, Failure, Identity, IdentityKind, Parameters, Resource, TlsDetails, Value,
+};
+use strongroom_policy::Principal;
+use strongroom_types::{AccountId, RequestId, Timestamp};
+use strongroom_wire::{ErrorKind, WireError};
+
+use crate::arrival::Arrival;
+use crate::caller::Caller;
+use crate::operation::Key;
+
+/// The parts of an event that are known once the caller is.
+pub(crate) struct Beginning<'a> {
+    pub(crate) arrival: &'a Arrival,
+    pub(crate) caller: &'a Caller,
+    pub(crate) event_id: RequestId,
+    pub(crate) operation: &'static str,
+    pub(crate) request_id: RequestId,
+    pub(crate) source: &'a str,
+    pub(crate) time: Timestamp,
+}
+
+/// The parts that are known at its end.
+#[derive(Default)]
+pub(crate) struct End<'a> {
+    pub(crate) additional: Vec<(&'static str, Value<'a>)>,
+    pub(crate) error: Option<&'a WireError>,
+    pub(crate) keys: &'a [Key],
+    pub(crate) parameters: Option<Vec<(&'static str, Value<'a>)>>,
+    pub(crate) read_only: bool,
+    pub(crate) resources: &'a [String],
+    pub(crate) response_elements: Option<Vec<(&'static str, Value<'a>)>>,
+}
+
+pub(crate) fn event<'a>(kind: EventKind, beginning: &Beginning<'a>, end: End<'a>) -> Event<'a> {
+    let Beginning { arrival, caller, event_id, operation, request_id, source, time } = *beginning;
+    let (identity_kind, account) = match caller.principal() {
+        Principal::AccountRoot(account) => (IdentityKind::Root, Some(*account)),
+        Principal::Operator => (IdentityKind::Operator, None),
+    };
+    let mut resources: Vec<Resource<'a>> = Vec::with_capacity(end.keys.len() + end.resources.len());
+    for key in end.keys {
+        // ReEncrypt under one key names the same key twice.
+        if !resources.iter().any(|resource| resource.arn == key.arn_text()) {
+            resources.push(resource(Cow::Borrowed(key.arn_text()), key.account()));
+        }
+    }
+    for arn in end.resources {
+        if let Some(account) = account {
+            resources.push(resource(Cow::Borrowed(arn.as_str()), account));
+        }
+    }
+    Event {
+        id: event_id,
+        request_id: Some(request_id),
+        time,
+        region: Cow::Borrowed(caller.region().as_str()),
+        kind,
+        source: EventSource::Kms,
+        identity: Identity {
+            kind: identity_kind,
+            account,
+            arn: Some(Cow::Borrowed(caller.arn())),
+            principal_id: caller.principal_id().map(Cow::Borrowed),
+            access_key_id: Some(Cow::Borrowed(caller.access_key_id().as_str())),
+            invoked_by: None,
+        },
+        name: Cow::Borrowed(operation),
+        source_ip: Cow::Borrowed(source),
+        user_agent: user_agent(arrival),
+        tls: arrival.tls.as_ref().map(|tls| TlsDetails {
+            version: Cow::Borrowed(tls.version),
+            cipher_suite: Cow::Borrowed(tls.cipher_suite),
+            host_header: None,
+            key_exchange: None,
+        }),
+        failure: end.error.map(|error| Failure {
+            code: Cow::Borrowed(error_code(error.kind)),
+            message: error.message.as_deref().map(Cow::Borrowed),
+        }),
+        read_only: end.read_only,
+        request_parameters: fields(end.parameters),
+        response_elements: fields(end.response_elements),
+        additional: fields(Some(end.additional)),
+        resources: resources.into(),
+        recipient: account,
+    }
+}
+
+fn resource(arn: Cow<'_, str>, account: AccountId) -> Resource<'_> {
+    let kind = if arn.contains(":alias/") { "AWS::KMS::Alias" } else { "AWS::KMS::Key" };
+    Resource { arn, account, kind: Cow::Borrowed(kind) }
+}
+
+/// CloudTrail's `errorCode`: the error's name, but for the one that it shortens.
+fn error_code(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::AccessDenied => "AccessDenied",
+        other => other.name(),
+    }
+}
+
+/// Nothing to tell is null, as CloudTrail has it.
+fn fields<'a>(fields: Option<Vec<(&'static str, Value<'a>)>>) -> Parameters<'a> {
+    match fields.filter(|fields| !fields.is_empty()) {
+        Some(fields) => {
+            let named = |(name, value)| (Cow::Borrowed(name), value);
+            Parameters::from(fields.into_iter().map(named).collect::<Vec<_>>())
+        }
+        None => Parameters::None,
+    }
+}
+
+/// As the client sent it; bytes that are no text are shown as replacement characters.
+pub(crate) fn user_agent(arrival: &Arrival) -> Cow<'_, str> {
+    match arrival.headers.get(http::header::USER_AGENT) {
+        Some(value) => String::from_utf8_lossy(value.as_bytes()),
+        None => Cow::Borrowed(""),
+    }
+}
