@@ -1,0 +1,265 @@
+//! CreateAlias, DeleteAlias and ListAliases.
+//!
+//! Whoever changes an alias needs the action twice: on the alias, by identity policy alone, and on the key.
+
+use std::sync::Arc;
+
+use strongroom_audit::Value;
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
+};
+use strongroom_policy::{Action, KeyNamed};
+use strongroom_records::{AliasRow, KeyRow, Loaded, Writes};
+use strongroom_types::{AccountId, AliasArn, AliasName, limits};
+use strongroom_wire::{
+    AliasListEntry, CreateAliasRequest, DeleteAliasRequest, ErrorKind, ListAliasesReply, ListAliasesRequest,
+    NoReply,
+};
+
+use crate::fault;
+use crate::lifecycle::{self, StateClass};
+use crate::lookup::{self, Accept};
+use crate::paging::{List, page_size};
+
+pub(crate) struct CreateAlias;
+pub(crate) struct DeleteAlias;
+pub(crate) struct ListAliases;
+
+/// An alias that a request names, in the caller's account and region.
+fn named(text: &str, account: AccountId, reader: &Reader<'_>) -> Result<AliasArn, Fault> {
+    if !text.starts_with(AliasName::PREFIX) {
+        return Err(fault::validation(
+            "Alias must start with the prefix \"alias/\". \
+             Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html",
+        ));
+    }
+    let name = AliasName::parse(text)
+        .map_err(|_| fault::validation(format!("{text} contains invalid characters for an alias")))?;
+    if name.is_reserved() {
+        return Err(Fault::bare(ErrorKind::NotAuthorized));
+    }
+    Ok(AliasArn { region: reader.region().clone(), account, name })
+}
+
+/// The action on the alias and on its key.
+fn both(action: Action, arn: &AliasArn, key: &Arc<Loaded<KeyRow>>) -> Checks {
+    let on_alias = Check::Alias { action, arn: arn.clone() };
+    Checks::two(on_alias, Check::key(action, key))
+}
+
+pub(crate) struct NewAlias {
+    arn: AliasArn,
+    existing: Option<Arc<Loaded<AliasRow>>>,
+    target: Arc<Loaded<KeyRow>>,
+}
+
+impl Operation for CreateAlias {
+    type Request = CreateAliasRequest;
+    type Rows = NewAlias;
+    type Reply = NoReply;
+
+    const KIND: Kind = Kind::Change;
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<NewAlias>, Fault> {
+        let account = lookup::caller_account(reader, Action::CreateAlias)?;
+        let arn = named(&request.alias_name, account, reader)?;
+        if request.target_key_id.contains(AliasName::PREFIX) {
+            return Err(fault::validation("Aliases must refer to keys. Not aliases"));
+        }
+        let target = lookup::find(reader, &request.target_key_id, Accept::KeysOnly, Action::CreateAlias)?;
+        let existing = reader.alias(account, &arn.name).map_err(fault::records)?;
+        let checks = both(Action::CreateAlias, &arn, &target);
+        Ok(Targets { rows: NewAlias { arn, existing, target }, checks })
+    }
+
+    fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        let NewAlias { arn, existing, target } = permit.rows();
+        lifecycle::check(target, StateClass::Alias)?;
+        if existing.is_some() {
+            return Err(fault::alias_exists(arn));
+        }
+        if target.aliases().len() >= limits::ALIASES_PER_KEY_MAX {
+            let max = limits::ALIASES_PER_KEY_MAX;
+            return Err(fault::limit_exceeded(format!("A key can have at most {max} aliases.")));
+        }
+        let now = world.env.now();
+        let mut key = (***target).clone();
+        key.add_alias(arn.name.clone());
+        let mut writes = Writes::default();
+        let alias = AliasRow { target: target.key_id(), created: now, updated: now };
+        writes.create(AliasRow::address(&arn.region, arn.account, &arn.name), alias);
+        writes.update(target, key);
+        Ok(changed(arn, writes))
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        vec![
+            ("aliasName", Value::from(request.alias_name.as_str())),
+            ("targetKeyId", Value::from(request.target_key_id.as_str())),
+        ]
+    }
+}
+
+pub(crate) struct OldAlias {
+    arn: AliasArn,
+    alias: Arc<Loaded<AliasRow>>,
+    target: Arc<Loaded<KeyRow>>,
+}
+
+impl Operation for DeleteAlias {
+    type Request = DeleteAliasRequest;
+    type Rows = OldAlias;
+    type Reply = NoReply;
+
+    const KIND: Kind = Kind::Change;
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<OldAlias>, Fault> {
+        let account = lookup::caller_account(reader, Action::DeleteAlias)?;
+        let arn = named(&request.alias_name, account, reader)?;
+        let alias = reader.alias(account, &arn.name).map_err(fault::records)?;
+        let alias = alias.ok_or_else(|| fault::alias_not_found(&arn))?;
+        let target = reader.key(&alias.target).map_err(fault::records)?;
+        let target = target.ok_or_else(|| {
+            let address = KeyRow::address(&arn.region, &alias.target).to_string();
+            fault::records(strongroom_records::RecordsError::MissingRow { address })
+        })?;
+        let checks = both(Action::DeleteAlias, &arn, &target);
+        Ok(Targets { rows: OldAlias { arn, alias, target }, checks })
+    }
+
+    fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        let OldAlias { arn, alias, target } = permit.rows();
+        let mut key = (***target).clone();
+        key.remove_alias(&arn.name);
+        let mut writes = Writes::default();
+        writes.delete(alias);
+        writes.update(target, key);
+        Ok(changed(arn, writes))
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        vec![("aliasName", Value::from(request.alias_name.as_str()))]
+    }
+}
+
+fn changed(arn: &AliasArn, writes: Writes) -> Done<NoReply> {
+    let mut done = Done::reply(NoReply);
+    done.writes = writes;
+    done.resources = vec![arn.to_string()];
+    done
+}
+
+/// One page of aliases: of the account, or of one key.
+pub(crate) struct AliasPage {
+    account: AccountId,
+    aliases: Vec<(AliasName, AliasRow)>,
+    truncated: bool,
+}
+
+impl Operation for ListAliases {
+    type Request = ListAliasesRequest;
+    type Rows = AliasPage;
+    type Reply = ListAliasesReply;
+
+    const KIND: Kind = Kind::Read;
+
+    fn weight(_: &Self::Request) -> Weight {
+        Weight::Heavy
+    }
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<AliasPage>, Fault> {
+        let account = lookup::caller_account(reader, Action::ListAliases)?;
+        let size = page_size(request.limit, limits::LIST_ALIASES_DEFAULT, limits::LIST_ALIASES_MAX)?;
+        let after = match &request.marker {
+            Some(marker) => {
+                let position = list_of(reader.caller(), account, request).open(marker, reader.world())?;
+                Some(AliasName::parse(&position).map_err(|_| fault::invalid_marker())?)
+            }
+            None => None,
+        };
+        let mut aliases = match &request.key_id {
+            Some(text) => {
+                let key = lookup::find(reader, text, Accept::KeysOnly, Action::ListAliases)?;
+                if key.account() != account {
+                    return Err(lookup::foreign(reader, Action::ListAliases, KeyNamed::ByRequest));
+                }
+                aliases_of(&key, after.as_ref(), size + 1, reader)?
+            }
+            None => aliases_of_account(account, after.as_ref(), size + 1, reader)?,
+        };
+        let truncated = aliases.len() > size;
+        aliases.truncate(size);
+        let check = Check::Account { action: Action::ListAliases };
+        Ok(Targets { rows: AliasPage { account, aliases, truncated }, checks: Checks::one(check) })
+    }
+
+    fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        let page = permit.rows();
+        let list = list_of(permit.caller(), page.account, permit.request());
+        let next_marker = match page.aliases.last() {
+            Some((name, _)) if page.truncated => Some(list.seal(name.as_str(), world)?),
+            _ => None,
+        };
+        let region = permit.caller().region();
+        let entry = |(name, row): &(AliasName, AliasRow)| {
+            let arn = AliasArn { region: region.clone(), account: page.account, name: name.clone() };
+            AliasListEntry {
+                alias_name: Some(name.to_string()),
+                alias_arn: Some(arn.to_string()),
+                target_key_id: Some(row.target.to_string()),
+                creation_date: Some(row.created),
+                last_updated_date: Some(row.updated),
+            }
+        };
+        Ok(Done::reply(ListAliasesReply {
+            aliases: Some(page.aliases.iter().map(entry).collect()),
+            next_marker,
+            truncated: Some(page.truncated),
+        }))
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        let key_id = request.key_id.as_deref().map(|key_id| ("keyId", Value::from(key_id)));
+        let limit = request.limit.map(|limit| ("limit", Value::Integer(limit.into())));
+        key_id.into_iter().chain(limit).collect()
+    }
+}
+
+fn aliases_of_account(
+    account: AccountId,
+    after: Option<&AliasName>,
+    limit: usize,
+    reader: &Reader<'_>,
+) -> Result<Vec<(AliasName, AliasRow)>, Fault> {
+    let rows = reader.aliases(account, after, limit).map_err(fault::records)?;
+    let named = |row: &Loaded<AliasRow>| Some((AliasRow::parse_address(row.address())?.1, (**row).clone()));
+    Ok(rows.iter().filter_map(named).collect())
+}
+
+/// A key lists its own aliases, sorted.
+fn aliases_of(
+    key: &KeyRow,
+    after: Option<&AliasName>,
+    limit: usize,
+    reader: &mut Reader<'_>,
+) -> Result<Vec<(AliasName, AliasRow)>, Fault> {
+    let names = key.aliases().iter().filter(|name| after.is_none_or(|after| *name > after));
+    let mut found = Vec::new();
+    for name in names.take(limit) {
+        // Absent when it was deleted between the reading of the key and now.
+        if let Some(row) = reader.alias(key.account(), name).map_err(fault::records)? {
+            found.push((name.clone(), (**row).clone()));
+        }
+    }
+    Ok(found)
+}
+
+/// The list that a ListAliases request pages through: of the account, or of the one key it names.
+fn list_of<'a>(
+    caller: &'a strongroom_pipeline::Caller,
+    account: AccountId,
+    request: &'a ListAliasesRequest,
+) -> List<'a> {
+    let parameters = request.key_id.as_deref().unwrap_or_default().as_bytes();
+    List { caller, account, operation: "ListAliases", parameters }
+}

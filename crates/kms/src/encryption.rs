@@ -1,0 +1,326 @@
+//! Encrypt, Decrypt and ReEncrypt.
+
+use std::sync::Arc;
+
+use strongroom_audit::Value;
+use strongroom_crypto::{Blob, SymmetricKey};
+use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
+use strongroom_policy::{Action, KeyNamed};
+use strongroom_records::{KeyRow, Loaded};
+use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
+use strongroom_wire::{
+    DecryptReply, DecryptRequest, DryRunModifierType, EncryptReply, EncryptRequest, EncryptionAlgorithmSpec,
+    ReEncryptReply, ReEncryptRequest,
+};
+
+use crate::fault;
+use crate::lifecycle::ReadyKey;
+use crate::lookup::{self, Accept};
+
+pub(crate) struct Decrypt;
+pub(crate) struct Encrypt;
+pub(crate) struct ReEncrypt;
+
+type Key = Arc<Loaded<KeyRow>>;
+
+/// The algorithm that a request means when it names none.
+const DEFAULT_ALGORITHM: EncryptionAlgorithmSpec = EncryptionAlgorithmSpec::SymmetricDefault;
+
+/// Usage and algorithm, then state: the order that AWS's answers show.
+pub(crate) fn ready(key: &KeyRow, algorithm: Option<EncryptionAlgorithmSpec>) -> Result<ReadyKey<'_>, Fault> {
+    match algorithm.unwrap_or(DEFAULT_ALGORITHM) {
+        EncryptionAlgorithmSpec::SymmetricDefault => ReadyKey::check(key),
+        other => Err(fault::algorithm_incompatible(other.as_str(), key.spec())),
+    }
+}
+
+pub(crate) fn encrypt(
+    key: &ReadyKey<'_>,
+    context: &EncryptionContext,
+    plaintext: &[u8],
+    world: &World<'_>,
+) -> Result<Vec<u8>, Fault> {
+    let row = key.key();
+    let symmetric = SymmetricKey {
+        key_id: &row.key_id(),
+        material_id: &key.current().id,
+        wrapped: &key.current().wrapped,
+    };
+    world.keyring.encrypt(row.region(), &symmetric, context, plaintext).map_err(fault::crypto)
+}
+
+fn decrypt(
+    key: &ReadyKey<'_>,
+    blob: &[u8],
+    context: &EncryptionContext,
+    world: &World<'_>,
+) -> Result<(Plaintext, MaterialId), Fault> {
+    let blob = Blob::parse(blob).map_err(|_| fault::invalid_ciphertext())?;
+    let row = key.key();
+    if blob.key_id() != row.key_id() {
+        return Err(fault::incorrect_key());
+    }
+    world
+        .keyring
+        .decrypt(row.region(), &row.key_id(), key.candidates(), &blob, context)
+        .map_err(fault::decrypt)
+}
+
+/// The record's encryption context: in clear, as CloudTrail has it.
+pub(crate) fn context_value(context: &EncryptionContext) -> Value<'_> {
+    let fields: Vec<_> =
+        context.pairs().iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
+    Value::Map(fields.into())
+}
+
+/// A null context is the empty one.
+pub(crate) fn context_of(context: Option<&EncryptionContext>) -> &EncryptionContext {
+    static EMPTY: std::sync::LazyLock<EncryptionContext> = std::sync::LazyLock::new(Default::default);
+    context.unwrap_or(&EMPTY)
+}
+
+impl Operation for Encrypt {
+    type Request = EncryptRequest;
+    type Rows = Key;
+    type Reply = EncryptReply;
+
+    const KIND: Kind = Kind::Read;
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
+        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
+        let key = lookup::find(reader, &request.key_id, Accept::Any, Action::Encrypt)?;
+        let checks = Checks::one(Check::key(Action::Encrypt, &key));
+        Ok(Targets { rows: key, checks })
+    }
+
+    fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        let (request, key) = (permit.request(), permit.rows());
+        let ready = ready(key, request.encryption_algorithm)?;
+        if request.dry_run == Some(true) {
+            return Err(fault::dry_run());
+        }
+        let context = context_of(request.encryption_context.as_ref());
+        let blob = encrypt(&ready, context, request.plaintext.expose(), world)?;
+        let mut done = Done::reply(EncryptReply {
+            ciphertext_blob: Some(blob),
+            key_id: Some(key.arn_text().to_owned()),
+            encryption_algorithm: Some(DEFAULT_ALGORITHM),
+        });
+        done.additional_data = vec![material_value(ready.current().id)];
+        Ok(done)
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        let algorithm = request.encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM);
+        let mut out = vec![
+            ("keyId", Value::from(request.key_id.as_str())),
+            ("encryptionAlgorithm", Value::from(algorithm.as_str())),
+        ];
+        push_context(&mut out, "encryptionContext", request.encryption_context.as_ref());
+        push_dry_run(&mut out, request.dry_run);
+        out
+    }
+}
+
+pub(crate) fn material_value(id: MaterialId) -> (&'static str, Value<'static>) {
+    ("keyMaterialId", Value::from(id.to_string()))
+}
+
+pub(crate) fn push_context<'a>(
+    out: &mut Vec<(&'static str, Value<'a>)>,
+    name: &'static str,
+    context: Option<&'a EncryptionContext>,
+) {
+    if let Some(context) = context.filter(|context| !context.is_empty()) {
+        out.push((name, context_value(context)));
+    }
+}
+
+pub(crate) fn push_dry_run(out: &mut Vec<(&'static str, Value<'_>)>, dry_run: Option<bool>) {
+    if let Some(dry_run) = dry_run {
+        out.push(("dryRun", Value::Bool(dry_run)));
+    }
+}
+
+/// The key that a Decrypt or the source side of a ReEncrypt is about: the one the request names, or else the one that
+/// the blob names.
+fn source_key(
+    reader: &mut Reader<'_>,
+    named: Option<&str>,
+    blob: Option<&[u8]>,
+    algorithm: Option<EncryptionAlgorithmSpec>,
+    action: Action,
+) -> Result<(Key, KeyNamed), Fault> {
+    if let Some(text) = named {
+        return Ok((lookup::find(reader, text, Accept::Any, action)?, KeyNamed::ByRequest));
+    }
+    if algorithm.is_some_and(|algorithm| algorithm != DEFAULT_ALGORITHM) {
+        return Err(fault::validation("KeyId is required when the encryption algorithm is asymmetric."));
+    }
+    let blob = blob.ok_or_else(|| null_member("ciphertextBlob"))?;
+    let blob = Blob::parse(blob).map_err(|_| fault::invalid_ciphertext())?;
+    let key = reader.key(&blob.key_id()).map_err(fault::records)?;
+    let key = key.ok_or_else(|| lookup::foreign(reader, action, KeyNamed::ByCiphertext))?;
+    Ok((key, KeyNamed::ByCiphertext))
+}
+
+fn null_member(path: &str) -> Fault {
+    fault::validation(format!(
+        "1 validation error detected: Value null at '{path}' failed to satisfy constraint: Member must not be null"
+    ))
+}
+
+/// Whether the blob is to be ignored: only in a dry run, and then the key must be named.
+fn ignores_ciphertext(
+    dry_run: Option<bool>,
+    modifiers: Option<&[DryRunModifierType]>,
+    named: Option<&str>,
+    path: &str,
+) -> Result<bool, Fault> {
+    match modifiers {
+        None | Some([]) => Ok(false),
+        Some(_) if dry_run != Some(true) => {
+            Err(fault::validation("DryRunModifiers can only be specified when DryRun is true."))
+        }
+        Some(_) if named.is_none() => Err(null_member(path)),
+        Some(_) => Ok(true),
+    }
+}
+
+impl Operation for Decrypt {
+    type Request = DecryptRequest;
+    type Rows = Key;
+    type Reply = DecryptReply;
+
+    const KIND: Kind = Kind::Read;
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
+        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
+        let named = request.key_id.as_deref();
+        ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_deref(), named, "keyId")?;
+        let blob = request.ciphertext_blob.as_deref();
+        let (key, named) = source_key(reader, named, blob, request.encryption_algorithm, Action::Decrypt)?;
+        let checks = Checks::one(Check::Key { action: Action::Decrypt, key: Arc::clone(&key), named });
+        Ok(Targets { rows: key, checks })
+    }
+
+    fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        let (request, key) = (permit.request(), permit.rows());
+        if request.recipient.is_some() {
+            return Err(fault::not_built("Decrypt with Recipient"));
+        }
+        let ready = ready(key, request.encryption_algorithm)?;
+        let modifiers = request.dry_run_modifiers.as_deref();
+        if ignores_ciphertext(request.dry_run, modifiers, request.key_id.as_deref(), "keyId")? {
+            return Err(fault::dry_run());
+        }
+        let blob = request.ciphertext_blob.as_deref().ok_or_else(|| null_member("ciphertextBlob"))?;
+        let context = context_of(request.encryption_context.as_ref());
+        let (plaintext, material_id) = decrypt(&ready, blob, context, world)?;
+        if request.dry_run == Some(true) {
+            return Err(fault::dry_run());
+        }
+        let mut done = Done::reply(DecryptReply {
+            key_id: Some(key.arn_text().to_owned()),
+            plaintext: Some(plaintext),
+            encryption_algorithm: Some(DEFAULT_ALGORITHM),
+            key_material_id: Some(material_id.to_string()),
+            ..DecryptReply::default()
+        });
+        done.additional_data = vec![material_value(material_id)];
+        Ok(done)
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        let algorithm = request.encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM);
+        let key_id = request.key_id.as_deref().map(|key_id| ("keyId", Value::from(key_id)));
+        let mut out: Vec<_> = key_id.into_iter().collect();
+        out.push(("encryptionAlgorithm", Value::from(algorithm.as_str())));
+        push_context(&mut out, "encryptionContext", request.encryption_context.as_ref());
+        push_dry_run(&mut out, request.dry_run);
+        out
+    }
+}
+
+/// Both keys of a ReEncrypt.
+pub(crate) struct SourceAndDestination {
+    source: Key,
+    destination: Key,
+}
+
+impl Operation for ReEncrypt {
+    type Request = ReEncryptRequest;
+    type Rows = SourceAndDestination;
+    type Reply = ReEncryptReply;
+
+    const KIND: Kind = Kind::Read;
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
+        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
+        let named = request.source_key_id.as_deref();
+        ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_deref(), named, "sourceKeyId")?;
+        let blob = request.ciphertext_blob.as_deref();
+        let algorithm = request.source_encryption_algorithm;
+        let (source, named) = source_key(reader, named, blob, algorithm, Action::ReEncryptFrom)?;
+        let destination =
+            lookup::find(reader, &request.destination_key_id, Accept::Any, Action::ReEncryptTo)?;
+        let checks = Checks::two(
+            Check::Key { action: Action::ReEncryptFrom, key: Arc::clone(&source), named },
+            Check::key(Action::ReEncryptTo, &destination),
+        );
+        Ok(Targets { rows: SourceAndDestination { source, destination }, checks })
+    }
+
+    fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        let request = permit.request();
+        let SourceAndDestination { source, destination } = permit.rows();
+        let from = ready(source, request.source_encryption_algorithm)?;
+        let to = ready(destination, request.destination_encryption_algorithm)?;
+        let modifiers = request.dry_run_modifiers.as_deref();
+        let named = request.source_key_id.as_deref();
+        if ignores_ciphertext(request.dry_run, modifiers, named, "sourceKeyId")? {
+            return Err(fault::dry_run());
+        }
+        let blob = request.ciphertext_blob.as_deref().ok_or_else(|| null_member("ciphertextBlob"))?;
+        let context = context_of(request.source_encryption_context.as_ref());
+        let (plaintext, source_material) = decrypt(&from, blob, context, world)?;
+        if request.dry_run == Some(true) {
+            return Err(fault::dry_run());
+        }
+        let context = context_of(request.destination_encryption_context.as_ref());
+        let blob = encrypt(&to, context, plaintext.expose(), world)?;
+        let destination_material = to.current().id;
+        let mut done = Done::reply(ReEncryptReply {
+            ciphertext_blob: Some(blob),
+            source_key_id: Some(source.arn_text().to_owned()),
+            key_id: Some(destination.arn_text().to_owned()),
+            source_encryption_algorithm: Some(DEFAULT_ALGORITHM),
+            destination_encryption_algorithm: Some(DEFAULT_ALGORITHM),
+            source_key_material_id: Some(source_material.to_string()),
+            destination_key_material_id: Some(destination_material.to_string()),
+        });
+        done.additional_data = vec![
+            ("sourceKeyMaterialId", Value::from(source_material.to_string())),
+            ("destinationKeyMaterialId", Value::from(destination_material.to_string())),
+        ];
+        Ok(done)
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        let source = request.source_key_id.as_deref().map(|key_id| ("sourceKeyId", Value::from(key_id)));
+        let mut out: Vec<_> = source.into_iter().collect();
+        let from = request.source_encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM);
+        let to = request.destination_encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM);
+        out.push(("destinationKeyId", Value::from(request.destination_key_id.as_str())));
+        out.push(("sourceEncryptionAlgorithm", Value::from(from.as_str())));
+        out.push(("destinationEncryptionAlgorithm", Value::from(to.as_str())));
+        push_context(&mut out, "sourceEncryptionContext", request.source_encryption_context.as_ref());
+        push_context(
+            &mut out,
+            "destinationEncryptionContext",
+            request.destination_encryption_context.as_ref(),
+        );
+        push_dry_run(&mut out, request.dry_run);
+        out
+    }
+}

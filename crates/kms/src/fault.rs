@@ -1,0 +1,112 @@
+//! The single place where inner errors become the errors of KMS.
+//!
+//! Texts are AWS's own where SDKs or people rely on them. What nobody planned for is `KMSInternalException` outside
+//! and full detail in the log.
+
+use std::fmt::Display;
+
+use strongroom_crypto::{CryptoError, DecryptError};
+use strongroom_pipeline::Fault;
+use strongroom_records::RecordsError;
+use strongroom_types::{AliasArn, KeyArn};
+use strongroom_wire::ErrorKind;
+
+pub(crate) fn records(error: RecordsError) -> Fault {
+    Fault::internal(error)
+}
+
+pub(crate) fn crypto(error: CryptoError) -> Fault {
+    Fault::internal(error)
+}
+
+/// One answer for every blob that does not open; a material that is missing on our side is not the caller's fault.
+pub(crate) fn decrypt(error: DecryptError) -> Fault {
+    match error {
+        DecryptError::Invalid => invalid_ciphertext(),
+        other => Fault::internal(other),
+    }
+}
+
+pub(crate) fn invalid_ciphertext() -> Fault {
+    Fault::bare(ErrorKind::InvalidCiphertext)
+}
+
+pub(crate) fn incorrect_key() -> Fault {
+    let message = "The key ID in the request does not identify a CMK that can perform this operation.";
+    Fault::new(ErrorKind::IncorrectKey, message)
+}
+
+pub(crate) fn validation(message: impl Into<String>) -> Fault {
+    Fault::new(ErrorKind::Validation, message)
+}
+
+/// A single violated constraint in the form of the model's own validation.
+pub(crate) fn constraint(value: impl Display, path: &str, constraint: impl Display) -> Fault {
+    validation(format!(
+        "1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: Member must {constraint}"
+    ))
+}
+
+pub(crate) fn key_not_found(arn: &KeyArn) -> Fault {
+    Fault::new(ErrorKind::NotFound, format!("Key '{arn}' does not exist"))
+}
+
+pub(crate) fn invalid_key_id(text: &str) -> Fault {
+    Fault::new(ErrorKind::NotFound, format!("Invalid keyId '{text}'"))
+}
+
+pub(crate) fn arn_of_other_region(region: impl Display) -> Fault {
+    Fault::new(ErrorKind::NotFound, format!("Invalid arn {region}"))
+}
+
+pub(crate) fn invalid_arn(text: &str) -> Fault {
+    Fault::new(ErrorKind::InvalidArn, format!("Invalid arn {text}"))
+}
+
+pub(crate) fn alias_not_found(arn: &AliasArn) -> Fault {
+    Fault::new(ErrorKind::NotFound, format!("Alias {arn} is not found."))
+}
+
+pub(crate) fn alias_exists(arn: &AliasArn) -> Fault {
+    Fault::new(ErrorKind::AlreadyExists, format!("An alias with the name {arn} already exists"))
+}
+
+pub(crate) fn no_such_policy() -> Fault {
+    Fault::new(ErrorKind::NotFound, "No such policy exists")
+}
+
+pub(crate) fn disabled(arn: &KeyArn) -> Fault {
+    Fault::new(ErrorKind::Disabled, format!("{arn} is disabled."))
+}
+
+pub(crate) fn invalid_state(arn: &KeyArn, state: &str) -> Fault {
+    Fault::new(ErrorKind::KmsInvalidState, format!("{arn} is {state}."))
+}
+
+pub(crate) fn algorithm_incompatible(algorithm: impl Display, spec: impl Display) -> Fault {
+    let message = format!("Algorithm {algorithm} is incompatible with key spec {spec}.");
+    Fault::new(ErrorKind::InvalidKeyUsage, message)
+}
+
+pub(crate) fn dry_run() -> Fault {
+    let message = "The request would have succeeded, but the DryRun option is set.";
+    Fault::new(ErrorKind::DryRunOperation, message)
+}
+
+pub(crate) fn limit_exceeded(message: impl Into<String>) -> Fault {
+    Fault::new(ErrorKind::LimitExceeded, message)
+}
+
+pub(crate) fn invalid_marker() -> Fault {
+    Fault::new(ErrorKind::InvalidMarker, "The marker is not valid for this request.")
+}
+
+pub(crate) fn invalid_grant_token() -> Fault {
+    Fault::new(ErrorKind::InvalidGrantToken, "The grant token is not valid.")
+}
+
+/// Something of AWS's that this service does not do yet.
+pub(crate) fn not_built(what: impl Display) -> Fault {
+    let message = format!("{what} is not built yet in this version of Strongroom");
+    Fault::new(ErrorKind::UnsupportedOperation, message)
+}

@@ -1,0 +1,25 @@
+//! The operations of AWS KMS.
+//!
+//! Each operation is a type with one `impl Operation`, grouped by concept: [`keys`], [`states`], [`aliases`],
+//! [`policies`], [`encryption`], [`data_keys`], [`random`]. An operation names the rows and actions that must be
+//! decided, and runs only with the permit that the pipeline mints from them. [`Service`] routes all operations of the
+//! protocol by name, without a wildcard; what is not built yet is refused clearly, after authentication.
+//!
+//! Behaviour is AWS KMS's as its public documentation and API model give it; where this service differs,
+//! `docs/divergences.md` says so. There is no I/O here, no clock and no key bytes.
+
+mod aliases;
+mod data_keys;
+mod encryption;
+mod fault;
+mod keys;
+mod lifecycle;
+mod lookup;
+mod metadata;
+mod paging;
+mod policies;
+mod random;
+mod service;
+mod states;
+
+pub use service::{BUILT, Service};

@@ -1,0 +1,185 @@
+//! GetKeyPolicy and PutKeyPolicy, and what every operation that takes a policy asks of it.
+
+use std::sync::Arc;
+
+use strongroom_audit::Value;
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
+};
+use strongroom_policy::{Action, KeyPolicy, PolicyError, check_length, would_lock_out};
+use strongroom_records::{KeyRow, Loaded, Writes};
+use strongroom_types::KeyArn;
+use strongroom_wire::{ErrorKind, GetKeyPolicyReply, GetKeyPolicyRequest, NoReply, PutKeyPolicyRequest};
+
+use crate::fault;
+use crate::lookup::{self, Accept};
+
+/// The name of the one policy that a key has.
+const DEFAULT: &str = "default";
+/// The name of the policy that AWS Resource Access Manager keeps on a shared key.
+const AWS_RAM: &str = "AWS_RAM";
+
+pub(crate) struct GetKeyPolicy;
+pub(crate) struct PutKeyPolicy;
+
+/// A policy that a request proposes, read before the decision and judged after it.
+pub(crate) struct ProposedPolicy {
+    text: String,
+    parsed: Result<KeyPolicy, PolicyProblem>,
+}
+
+enum PolicyProblem {
+    Error(PolicyError),
+    UnknownPrincipal,
+}
+
+impl ProposedPolicy {
+    /// Parses the policy and looks its principals up: a principal must exist.
+    pub(crate) fn read(text: &str, reader: &Reader<'_>) -> Result<Self, Fault> {
+        let parsed = match check_length(text).and_then(|()| KeyPolicy::parse(text)) {
+            Err(error) => Err(PolicyProblem::Error(error)),
+            Ok(policy) if principals_exist(&policy, reader)? => Ok(policy),
+            Ok(_) => Err(PolicyProblem::UnknownPrincipal),
+        };
+        Ok(Self { text: text.to_owned(), parsed })
+    }
+
+    /// The policy's text and its compiled form, if it may stand on the key `arn` at the wish of this caller.
+    pub(crate) fn judge<Op: Operation>(
+        &self,
+        permit: &Permit<Op>,
+        arn: &KeyArn,
+        bypass_lockout_check: bool,
+    ) -> Result<(String, KeyPolicy), Fault> {
+        let policy = self.parsed.as_ref().map_err(PolicyProblem::to_fault)?;
+        if !bypass_lockout_check && would_lock_out(policy, permit.caller().principal(), arn) {
+            let message = "The new key policy will not allow you to update the key policy in the future.";
+            return Err(Fault::new(ErrorKind::MalformedPolicyDocument, message));
+        }
+        Ok((self.text.clone(), policy.clone()))
+    }
+}
+
+/// A principal must exist. Which accounts there are is known here, the rest `policy` knows.
+fn principals_exist(policy: &KeyPolicy, reader: &Reader<'_>) -> Result<bool, Fault> {
+    let partition = reader.region().partition();
+    for principal in policy.principals() {
+        let mut looked_up = Ok(false);
+        let exists = principal.exists(partition, |account| {
+            looked_up = reader.has_account(account);
+            matches!(looked_up, Ok(true))
+        });
+        looked_up.map_err(fault::records)?;
+        if !exists {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+impl PolicyProblem {
+    fn to_fault(&self) -> Fault {
+        match self {
+            Self::Error(error @ PolicyError::NotSupported { .. }) => {
+                Fault::new(ErrorKind::UnsupportedOperation, error.to_string())
+            }
+            Self::Error(error @ PolicyError::TooLong { .. }) => fault::limit_exceeded(error.to_string()),
+            Self::Error(PolicyError::InvalidPrincipal { .. }) => invalid_principals(),
+            Self::Error(error @ PolicyError::Malformed { .. }) => {
+                Fault::new(ErrorKind::MalformedPolicyDocument, error.to_string())
+            }
+            Self::UnknownPrincipal => invalid_principals(),
+        }
+    }
+}
+
+fn invalid_principals() -> Fault {
+    let message = "Policy contains a statement with one or more invalid principals.";
+    Fault::new(ErrorKind::MalformedPolicyDocument, message)
+}
+
+impl Operation for GetKeyPolicy {
+    type Request = GetKeyPolicyRequest;
+    type Rows = Arc<Loaded<KeyRow>>;
+    type Reply = GetKeyPolicyReply;
+
+    const KIND: Kind = Kind::Read;
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
+        let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::GetKeyPolicy)?;
+        let checks = Checks::one(Check::key(Action::GetKeyPolicy, &key));
+        Ok(Targets { rows: key, checks })
+    }
+
+    fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        match permit.request().policy_name.as_deref() {
+            None | Some(DEFAULT) => {}
+            Some(_) => return Err(fault::no_such_policy()),
+        }
+        Ok(Done::reply(GetKeyPolicyReply {
+            policy: Some(permit.rows().policy_text().to_owned()),
+            policy_name: Some(DEFAULT.to_owned()),
+        }))
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        let name = request.policy_name.as_deref().unwrap_or(DEFAULT);
+        vec![("keyId", Value::from(request.key_id.as_str())), ("policyName", Value::from(name))]
+    }
+}
+
+impl Operation for PutKeyPolicy {
+    type Request = PutKeyPolicyRequest;
+    type Rows = (Arc<Loaded<KeyRow>>, ProposedPolicy);
+    type Reply = NoReply;
+
+    const KIND: Kind = Kind::Change;
+
+    /// A hostile policy of 32 KB takes milliseconds to compile.
+    fn weight(_: &Self::Request) -> Weight {
+        Weight::Heavy
+    }
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
+        let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::PutKeyPolicy)?;
+        let checks = Checks::one(Check::key(Action::PutKeyPolicy, &key));
+        let policy = ProposedPolicy::read(&request.policy, reader)?;
+        Ok(Targets { rows: (key, policy), checks })
+    }
+
+    fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        let (key, proposed) = permit.rows();
+        let request = permit.request();
+        match request.policy_name.as_deref() {
+            None | Some(DEFAULT) => {}
+            Some(AWS_RAM) => {
+                return Err(fault::validation("The AWS_RAM policy can only be managed by the RAM service"));
+            }
+            Some(_) => return Err(fault::no_such_policy()),
+        }
+        let bypass = request.bypass_policy_lockout_safety_check.unwrap_or(false);
+        let (text, policy) = proposed.judge(permit, key.arn(), bypass)?;
+        let mut row = (***key).clone();
+        row.set_policy(text, policy);
+        let mut writes = Writes::default();
+        writes.update(key, row);
+        Ok(Done { writes, ..key_changed(key) })
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        let bypass = request.bypass_policy_lockout_safety_check.unwrap_or(false);
+        vec![
+            ("keyId", Value::from(request.key_id.as_str())),
+            ("policyName", Value::from(request.policy_name.as_deref().unwrap_or(DEFAULT))),
+            ("policy", Value::from(request.policy.as_str())),
+            ("bypassPolicyLockoutSafetyCheck", Value::Bool(bypass)),
+        ]
+    }
+}
+
+/// The end of an operation that changed a key and answers nothing: its record names the key.
+pub(crate) fn key_changed(key: &KeyRow) -> Done<NoReply> {
+    let mut done = Done::reply(NoReply);
+    done.response_elements = Some(vec![("keyId", Value::from(key.arn_text().to_owned()))]);
+    done
+}

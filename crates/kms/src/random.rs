@@ -1,0 +1,43 @@
+//! GenerateRandom.
+
+use strongroom_audit::Value;
+use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
+use strongroom_policy::Action;
+use strongroom_wire::{GenerateRandomReply, GenerateRandomRequest};
+
+use crate::fault;
+
+pub(crate) struct GenerateRandom;
+
+impl Operation for GenerateRandom {
+    type Request = GenerateRandomRequest;
+    type Rows = ();
+    type Reply = GenerateRandomReply;
+
+    const KIND: Kind = Kind::Read;
+
+    fn targets(_: &Self::Request, _: &mut Reader<'_>) -> Result<Targets<()>, Fault> {
+        let check = Check::Account { action: Action::GenerateRandom };
+        Ok(Targets { rows: (), checks: Checks::one(check) })
+    }
+
+    fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        let request = permit.request();
+        if request.custom_key_store_id.is_some() {
+            return Err(fault::not_built("GenerateRandom with CustomKeyStoreId"));
+        }
+        if request.recipient.is_some() {
+            return Err(fault::not_built("GenerateRandom with Recipient"));
+        }
+        // Optional in the model, required in effect.
+        let size = request.number_of_bytes.ok_or_else(|| fault::validation("NumberOfBytes is required."))?;
+        let size = usize::try_from(size).map_err(|_| fault::validation("NumberOfBytes is required."))?;
+        let plaintext = strongroom_crypto::random_plaintext(size).map_err(fault::crypto)?;
+        Ok(Done::reply(GenerateRandomReply { plaintext: Some(plaintext), ..GenerateRandomReply::default() }))
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        let size = request.number_of_bytes.map(|size| ("numberOfBytes", Value::Integer(size.into())));
+        size.into_iter().collect()
+    }
+}

@@ -1,0 +1,114 @@
+//! The service: every operation of the protocol by name.
+
+use std::sync::Arc;
+
+use strongroom_pipeline::{Answer, Arrival, Corridor, Visit};
+use strongroom_wire::{self as wire, Operation};
+
+use crate::aliases::{CreateAlias, DeleteAlias, ListAliases};
+use crate::data_keys::{GenerateDataKey, GenerateDataKeyWithoutPlaintext};
+use crate::encryption::{Decrypt, Encrypt, ReEncrypt};
+use crate::fault;
+use crate::keys::{CreateKey, DescribeKey, ListKeys};
+use crate::policies::{GetKeyPolicy, PutKeyPolicy};
+use crate::random::GenerateRandom;
+use crate::states::{DisableKey, EnableKey};
+
+/// AWS KMS for the accounts and regions of one deployment.
+pub struct Service {
+    corridor: Arc<Corridor>,
+}
+
+macro_rules! operations {
+    (built: $($built:ident),+ ; not_built: $($name:ident => $request:ident),+ $(,)?) => {
+        /// The operations that work. The README's table is compared with it.
+        pub const BUILT: &[Operation] = &[$(Operation::$built),+];
+
+        impl Service {
+            /// Walks the operation that the visit names. There is no wildcard: an operation that AWS adds to the
+            /// model does not compile until it stands here.
+            async fn walk(&self, visit: Visit, operation: Operation) -> Answer {
+                match operation {
+                    $(Operation::$built => visit.walk::<$built>().await,)+
+                    $(Operation::$name => {
+                        let name = Operation::$name.name();
+                        visit.refuse::<wire::$request>(fault::not_built(name)).await
+                    })+
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    built:
+    CreateAlias, CreateKey, Decrypt, DeleteAlias, DescribeKey, DisableKey, EnableKey, Encrypt, GenerateDataKey,
+    GenerateDataKeyWithoutPlaintext, GenerateRandom, GetKeyPolicy, ListAliases, ListKeys, PutKeyPolicy, ReEncrypt;
+    not_built:
+    CancelKeyDeletion => CancelKeyDeletionRequest,
+    ConnectCustomKeyStore => ConnectCustomKeyStoreRequest,
+    CreateCustomKeyStore => CreateCustomKeyStoreRequest,
+    CreateGrant => CreateGrantRequest,
+    Decapsulate => DecapsulateRequest,
+    DeleteCustomKeyStore => DeleteCustomKeyStoreRequest,
+    DeleteImportedKeyMaterial => DeleteImportedKeyMaterialRequest,
+    DeriveSharedSecret => DeriveSharedSecretRequest,
+    DescribeCustomKeyStores => DescribeCustomKeyStoresRequest,
+    DisableKeyRotation => DisableKeyRotationRequest,
+    DisconnectCustomKeyStore => DisconnectCustomKeyStoreRequest,
+    EnableKeyRotation => EnableKeyRotationRequest,
+    Encapsulate => EncapsulateRequest,
+    GenerateDataKeyPair => GenerateDataKeyPairRequest,
+    GenerateDataKeyPairWithoutPlaintext => GenerateDataKeyPairWithoutPlaintextRequest,
+    GenerateMac => GenerateMacRequest,
+    GetKeyLastUsage => GetKeyLastUsageRequest,
+    GetKeyRotationStatus => GetKeyRotationStatusRequest,
+    GetParametersForImport => GetParametersForImportRequest,
+    GetPublicKey => GetPublicKeyRequest,
+    ImportKeyMaterial => ImportKeyMaterialRequest,
+    ListGrants => ListGrantsRequest,
+    ListKeyPolicies => ListKeyPoliciesRequest,
+    ListKeyRotations => ListKeyRotationsRequest,
+    ListResourceTags => ListResourceTagsRequest,
+    ListRetirableGrants => ListRetirableGrantsRequest,
+    ReplicateKey => ReplicateKeyRequest,
+    RetireGrant => RetireGrantRequest,
+    RevokeGrant => RevokeGrantRequest,
+    RotateKeyOnDemand => RotateKeyOnDemandRequest,
+    ScheduleKeyDeletion => ScheduleKeyDeletionRequest,
+    Sign => SignRequest,
+    TagResource => TagResourceRequest,
+    UntagResource => UntagResourceRequest,
+    UpdateAlias => UpdateAliasRequest,
+    UpdateCustomKeyStore => UpdateCustomKeyStoreRequest,
+    UpdateKeyDescription => UpdateKeyDescriptionRequest,
+    UpdatePrimaryRegion => UpdatePrimaryRegionRequest,
+    Verify => VerifyRequest,
+    VerifyMac => VerifyMacRequest,
+}
+
+impl Service {
+    pub fn new(corridor: Arc<Corridor>) -> Self {
+        Self { corridor }
+    }
+
+    /// One request, from its arrival to its recorded answer.
+    pub async fn call(&self, arrival: Arrival) -> Answer {
+        match self.corridor.receive(arrival).await {
+            Ok((visit, operation)) => self.walk(visit, operation).await,
+            Err(answer) => answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_operation_is_listed_twice() {
+        for (at, operation) in BUILT.iter().enumerate() {
+            assert!(!BUILT[at + 1..].contains(operation), "{}", operation.name());
+        }
+    }
+}
