@@ -1,0 +1,97 @@
+//! What can be said on the command line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use strongroom_server::Places;
+use strongroom_types::{AccountId, RegionName};
+
+/// A key management service that speaks AWS KMS's protocol.
+#[derive(Debug, Parser)]
+#[command(name = "strongroom", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a deployment: root key, store, account, credentials.
+    Init(InitArguments),
+    /// Serve a deployment's keys.
+    Serve(ServeArguments),
+    /// Check, offline, that every row opens, every index agrees and every key material is there.
+    Check(CheckArguments),
+    /// Read the audit journal: one CloudTrail record per line, or a verification of the whole.
+    Audit(AuditArguments),
+}
+
+/// Where a deployment lies.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArguments {
+    /// The data directory: store, journal, lock. It holds no key in the clear.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The directory of the root key and the credentials [default: the data directory's name and `.root`]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root_dir: Option<PathBuf>,
+    /// Read the root key's passphrase from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+impl PlaceArguments {
+    pub(crate) fn places(&self) -> Places {
+        Places::new(&self.data, self.root_dir.as_deref())
+    }
+
+    pub(crate) fn passphrase_file(&self) -> Option<&Path> {
+        self.passphrase_file.as_deref()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+    /// The account, twelve digits [default: random]
+    #[arg(long, value_name = "ID", value_parser = AccountId::parse)]
+    pub(crate) account: Option<AccountId>,
+    /// A region to serve; may be given several times
+    #[arg(long = "region", value_name = "NAME", value_parser = RegionName::parse, default_value = "us-east-1")]
+    pub(crate) regions: Vec<RegionName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+    /// Where to listen for KMS requests [default: 127.0.0.1:4599]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where to answer /healthz, /readyz and /metrics [default: 127.0.0.1:4598]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// A configuration file (TOML); what is said here wins over what it says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Allow an address that is not loopback without TLS: keys and plaintexts then cross the network in the clear
+    #[arg(long)]
+    pub(crate) insecure_plaintext: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArguments {
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+    /// Verify every record, the chain and the signatures, and print a summary instead of the records
+    #[arg(long)]
+    pub(crate) verify: bool,
+}

@@ -1,0 +1,78 @@
+//! `strongroom serve`.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use strongroom_server::{
+    Announcement, Config, Overrides, Shutdown, read_passphrase, run as run_server, start_logging,
+    stop_on_signals,
+};
+use strongroom_types::{Credential, RegionName};
+
+use crate::arguments::ServeArguments;
+use crate::terminal::{Failure, line};
+
+pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
+    let overrides = Overrides {
+        listen: arguments.listen,
+        admin_listen: arguments.admin_listen,
+        insecure_plaintext: arguments.insecure_plaintext,
+        ..Overrides::default()
+    };
+    let config = Config::load(arguments.config.as_deref(), &overrides)?;
+    start_logging(config.log_format, config.log_level)?;
+    let shutdown = Shutdown::new();
+    stop_on_signals(shutdown.clone())?;
+    let places = arguments.places.places();
+    let file = arguments.places.passphrase_file();
+    let ask = move || ask_passphrase(file);
+    run_server(&config, &places, Some(&ask), &shutdown, &announce)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The passphrase of the root key, from the file that was named.
+pub(crate) fn ask_passphrase(file: Option<&Path>) -> io::Result<Credential> {
+    match file {
+        Some(path) => read_passphrase(path)
+            .map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))),
+        None => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "name the file that holds it with `--passphrase-file`",
+        )),
+    }
+}
+
+/// What to paste into another terminal.
+fn announce(announcement: &Announcement<'_>) {
+    let Announcement { accounts, address, admin_address, places, regions } = announcement;
+    let names: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
+    let accounts: Vec<String> = accounts.iter().map(ToString::to_string).collect();
+    let credentials = std::path::absolute(places.credentials()).unwrap_or_else(|_| places.credentials());
+    let credentials = credentials.display();
+    let region = names.first().copied().unwrap_or_default();
+    line(&format!("Strongroom {} is serving AWS KMS's protocol.", env!("CARGO_PKG_VERSION")));
+    line("");
+    line(&format!("  endpoint     http://{address}"));
+    line(&format!("  regions      {}", names.join(", ")));
+    line(&format!("  account      {}", accounts.join(", ")));
+    line(&format!("  credentials  {credentials}"));
+    line(&format!("  health       http://{admin_address}/readyz   metrics  http://{admin_address}/metrics"));
+    line("");
+    line("Paste this into another terminal:");
+    line("");
+    line(&format!("  export AWS_ENDPOINT_URL_KMS=http://{address}"));
+    line(&format!("  export AWS_SHARED_CREDENTIALS_FILE='{credentials}'"));
+    line(&format!("  export AWS_REGION={region} AWS_DEFAULT_REGION={region}"));
+    line("");
+    line("  KEY=$(aws kms create-key --description 'my first key' --query KeyMetadata.KeyId --output text)");
+    line("  aws kms create-alias --alias-name alias/first --target-key-id $KEY");
+    line("  echo -n 'hello' > hello.txt");
+    line("  aws kms encrypt --key-id alias/first --plaintext fileb://hello.txt \\");
+    line("      --query CiphertextBlob --output text | base64 -d > hello.encrypted");
+    line(
+        "  aws kms decrypt --ciphertext-blob fileb://hello.encrypted --query Plaintext --output text | base64 -d",
+    );
+    line("");
+    line("Ctrl-C stops it.");
+}

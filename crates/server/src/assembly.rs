@@ -1,0 +1,426 @@
+//! The concrete parts, put together: root key, keyring, store, journal, corridor, service.
+//!
+//! The one place that names a storage engine and knows where files lie. A deployment is two directories. The data
+//! directory holds the store, the journal and a lock, and no key in the clear. The root directory holds the root key
+//! and the credentials that `init` wrote; whoever has both has everything.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use strongroom_audit::{Journal, JournalOptions, StrangerLog};
+use strongroom_crypto::{
+    FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootHolder, open_root,
+};
+use strongroom_kms::Service;
+use strongroom_pipeline::{Corridor, Drainer, OutboxSender};
+use strongroom_records::{
+    AccessKeyRow, AccountRow, DeploymentRow, Limits, PrincipalRow, Records, RecordsError, Writes,
+};
+use strongroom_store::{SqliteStore, Store};
+use strongroom_types::{AccessKeyId, AccountId, Credential, Env, RegionName};
+
+use crate::signer::Signer;
+
+/// Where things lie.
+#[derive(Debug, Clone)]
+pub struct Places {
+    pub data: PathBuf,
+    pub root: PathBuf,
+}
+
+impl Places {
+    /// The root directory stands beside the data directory unless it is said where: `DIR` and `DIR.root`.
+    pub fn new(data: &Path, root: Option<&Path>) -> Self {
+        let root = root.map(Path::to_owned).unwrap_or_else(|| {
+            let mut beside = data.as_os_str().to_owned();
+            beside.push(".root");
+            beside.into()
+        });
+        Self { data: data.to_owned(), root }
+    }
+
+    pub fn journal(&self) -> PathBuf {
+        self.data.join("journal")
+    }
+
+    pub fn lock(&self) -> PathBuf {
+        self.data.join("lock")
+    }
+
+    pub fn root_key(&self) -> PathBuf {
+        self.root.join("root.key")
+    }
+
+    pub fn credentials(&self) -> PathBuf {
+        self.root.join("credentials")
+    }
+
+    fn strangers(&self) -> PathBuf {
+        self.data.join("strangers")
+    }
+
+    fn is_initialised(&self) -> bool {
+        self.data.join("strongroom.sqlite3").exists()
+    }
+}
+
+/// Why a deployment could not be made or taken up. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    #[error("`{}` already holds a deployment; nothing was changed", path.display())]
+    AlreadyInitialised { path: PathBuf },
+    #[error(
+        "`{}` already holds a root key, but `{}` is not initialised: keep the one and the other together, or name \
+         another root directory with `--root-dir`",
+        root.display(),
+        data.display()
+    )]
+    ForeignRoot { data: PathBuf, root: PathBuf },
+    #[error("cannot {doing} `{}`", path.display())]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "an earlier `strongroom init` of `{}` was interrupted: remove it and `{}`, and run `init` again",
+        data.display(),
+        root.display()
+    )]
+    Interrupted { data: PathBuf, root: PathBuf },
+    #[error("`{}` is in use by another process", path.display())]
+    Locked { path: PathBuf },
+    #[error("`{}` is not initialised: run `strongroom init --data {}` first", path.display(), path.display())]
+    NotInitialised { path: PathBuf },
+    #[error("the store holds no deployment row: it was not made by `strongroom init`")]
+    NoDeployment,
+    #[error("cannot {doing}")]
+    Part {
+        doing: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// For `map_err`: a part of the assembly failed while doing something.
+fn part<E: std::error::Error + Send + Sync + 'static>(
+    doing: &'static str,
+) -> impl FnOnce(E) -> AssemblyError {
+    move |source| AssemblyError::Part { doing, source: Box::new(source) }
+}
+
+fn io_at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AssemblyError {
+    move |source| AssemblyError::Io { doing, path: path.to_owned(), source }
+}
+
+/// What a new deployment is to be.
+pub struct NewDeployment {
+    pub account: AccountId,
+    pub regions: Vec<RegionName>,
+    /// With a passphrase the root key is wrapped by it; without, the file is the key.
+    pub passphrase: Option<Credential>,
+    pub root_credential: NewCredential,
+    pub operator_credential: NewCredential,
+}
+
+/// An access key to be written into a new deployment.
+pub struct NewCredential {
+    pub access_key_id: AccessKeyId,
+    pub secret: Credential,
+}
+
+const ACCESS_KEY_ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const SECRET_ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+impl NewCredential {
+    /// A random credential of AWS's shape: `AKIA` and sixteen characters, and a secret of forty.
+    pub fn random() -> Result<Self, AssemblyError> {
+        let failed = part("make a credential");
+        let id = strongroom_crypto::random_text(ACCESS_KEY_ALPHABET, 16).map_err(failed)?;
+        let id = format!("AKIA{}", String::from_utf8_lossy(id.expose()));
+        let access_key_id = AccessKeyId::parse(&id).map_err(part("make a credential"))?;
+        let secret =
+            strongroom_crypto::random_text(SECRET_ALPHABET, 40).map_err(part("make a credential"))?;
+        Ok(Self { access_key_id, secret })
+    }
+}
+
+/// Makes a deployment. Refuses to touch one that exists.
+///
+/// The root directory is written first and the store last, in one transaction: an `init` that was interrupted has not
+/// initialised the data directory.
+pub fn initialise(places: &Places, new: NewDeployment, env: &dyn Env) -> Result<(), AssemblyError> {
+    if places.is_initialised() {
+        return Err(AssemblyError::AlreadyInitialised { path: places.data.clone() });
+    }
+    private_directory(&places.data)?;
+    let _lock = lock(places)?;
+    if places.root_key().exists() {
+        return Err(AssemblyError::ForeignRoot { data: places.data.clone(), root: places.root.clone() });
+    }
+    private_directory(&places.root)?;
+    private_directory(&places.journal())?;
+    let path = places.root_key();
+    let root: Box<dyn RootHolder> = match &new.passphrase {
+        Some(passphrase) => {
+            Box::new(PassphraseRoot::create(&path, passphrase).map_err(part("make the root key"))?)
+        }
+        None => Box::new(FileRoot::create(&path).map_err(part("make the root key"))?),
+    };
+    let (keyring, entries) = Keyring::create(&*root, &new.regions).map_err(part("make the keyring"))?;
+    write_credentials(places, &new)?;
+    let regions = new.regions.clone();
+    let writes = first_rows(new, env);
+    let store = SqliteStore::create(&places.data).map_err(part("make the store"))?;
+    Records::initialise(&store, &keyring, &entries, &regions, writes)
+        .map_err(part("write the first rows"))?;
+    store.close().map_err(part("close the store"))
+}
+
+fn first_rows(new: NewDeployment, env: &dyn Env) -> Writes {
+    let created = env.now();
+    let account = new.account;
+    let mut writes = Writes::default();
+    let row = DeploymentRow { format: DeploymentRow::FORMAT, created, regions: new.regions };
+    writes.create(DeploymentRow::address(), row);
+    writes.create(AccountRow::address(account), AccountRow { account, created });
+    let credentials = [
+        (new.root_credential, PrincipalRow::AccountRoot { account }),
+        (new.operator_credential, PrincipalRow::Operator),
+    ];
+    for (NewCredential { access_key_id, secret }, principal) in credentials {
+        let address = AccessKeyRow::address(&access_key_id);
+        let access_key_id = access_key_id.as_str().to_owned();
+        writes.create(address, AccessKeyRow { access_key_id, principal, secret, created });
+    }
+    writes
+}
+
+/// An AWS shared-credentials file: `[default]` is the account's root, `[operator]` the deployment's operator.
+fn write_credentials(places: &Places, new: &NewDeployment) -> Result<(), AssemblyError> {
+    use std::io::Write;
+
+    let path = places.credentials();
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(&path).map_err(io_at("create", &path))?;
+    for (profile, credential) in [("default", &new.root_credential), ("operator", &new.operator_credential)] {
+        let mut text = zeroize::Zeroizing::new(Vec::with_capacity(256));
+        text.extend_from_slice(format!("[{profile}]\naws_access_key_id = ").as_bytes());
+        text.extend_from_slice(credential.access_key_id.as_str().as_bytes());
+        text.extend_from_slice(b"\naws_secret_access_key = ");
+        text.extend_from_slice(credential.secret.expose());
+        text.extend_from_slice(b"\n");
+        file.write_all(&text).map_err(io_at("write", &path))?;
+    }
+    file.sync_all().map_err(io_at("sync", &path))
+}
+
+/// Creates a directory that only its owner can enter; one that exists is left as it is.
+fn private_directory(path: &Path) -> Result<(), AssemblyError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_at("create", path))
+}
+
+/// The exclusive lock on a data directory, held for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct DataLock {
+    _file: File,
+}
+
+fn lock(places: &Places) -> Result<DataLock, AssemblyError> {
+    let path = places.lock();
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let file = options.open(&path).map_err(io_at("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(DataLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(AssemblyError::Locked { path: places.data.clone() }),
+        Err(TryLockError::Error(source)) => Err(AssemblyError::Io { doing: "lock", path, source }),
+    }
+}
+
+/// A deployment's store, opened with its root key and locked against other processes.
+pub struct Opened {
+    pub keyring: Arc<Keyring>,
+    pub regions: Vec<RegionName>,
+    pub store: Arc<dyn Store>,
+    lock: DataLock,
+}
+
+/// Asks for a passphrase, if the root key needs one.
+pub type AskPassphrase<'a> = &'a dyn Fn() -> io::Result<Credential>;
+
+impl Opened {
+    /// Locks, opens the store and unwraps the keyring.
+    pub fn open(places: &Places, passphrase: Option<AskPassphrase<'_>>) -> Result<Self, AssemblyError> {
+        if !places.is_initialised() {
+            return Err(AssemblyError::NotInitialised { path: places.data.clone() });
+        }
+        let lock = lock(places)?;
+        let store = SqliteStore::open(&places.data).map_err(part("open the store"))?;
+        let entries = keyring_entries(&store)?;
+        if entries.is_empty() {
+            // The first rows are one transaction: without a keyring there is nothing.
+            let Places { data, root } = places.clone();
+            return Err(AssemblyError::Interrupted { data, root });
+        }
+        let root = open_root(&places.root_key(), passphrase).map_err(part("open the root key"))?;
+        let keyring = Keyring::open(&*root, &entries).map_err(part("open the keyring"))?;
+        let regions: Vec<RegionName> = keyring.regions().cloned().collect();
+        Ok(Self { keyring: Arc::new(keyring), regions, store: Arc::new(store), lock })
+    }
+}
+
+/// All root-wrapped keys. They are few: a page holds them.
+fn keyring_entries(store: &dyn Store) -> Result<Vec<KeyringEntry>, AssemblyError> {
+    let mut entries = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.scan("keyring/", after.as_deref(), 100).map_err(part("read the keyring"))?;
+        let Some((last, _)) = page.last() else { return Ok(entries) };
+        after = Some(last.clone());
+        for (address, row) in page {
+            let name = KeyringName::parse(&address).map_err(part("read the keyring"))?;
+            entries.push(KeyringEntry { name, wrapped: row.value });
+        }
+    }
+}
+
+/// A deployment that answers requests.
+pub(crate) struct Running {
+    pub(crate) accounts: Vec<AccountId>,
+    pub(crate) corridor: Arc<Corridor>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) records: Arc<Records>,
+    pub(crate) regions: Vec<RegionName>,
+    pub(crate) service: Arc<Service>,
+    pub(crate) strangers: Arc<StrangerLog>,
+    drainer: Drainer,
+    store: Arc<dyn Store>,
+    _lock: DataLock,
+}
+
+/// What the configuration says about the parts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PartLimits {
+    pub(crate) cached_rows_max: usize,
+    pub(crate) journal_segment_bytes: u64,
+}
+
+impl Running {
+    pub(crate) fn start(
+        places: &Places,
+        opened: Opened,
+        env: &Arc<dyn Env>,
+        limits: PartLimits,
+    ) -> Result<Self, AssemblyError> {
+        let Opened { keyring, regions, store, lock } = opened;
+        let (outbox, rows): (OutboxSender, _) = std::sync::mpsc::channel();
+        let record_limits = Limits { cached_rows_max: limits.cached_rows_max, ..Limits::default() };
+        let records = Records::open(
+            Arc::clone(&store),
+            Arc::clone(&keyring),
+            &regions,
+            record_limits,
+            Arc::clone(env),
+            outbox.clone(),
+        );
+        let records = Arc::new(records.map_err(part("take up the store"))?);
+        let accounts = check_deployment(&records, &regions)?;
+        let directory = places.journal();
+        private_directory(&directory)?;
+        let options =
+            JournalOptions { segment_bytes: limits.journal_segment_bytes, ..JournalOptions::new(&directory) };
+        let signer = Arc::new(Signer::new(Arc::clone(&keyring)).map_err(part("sign checkpoints"))?);
+        let journal =
+            Journal::open(options, signer, Arc::clone(env)).map_err(part("take up the audit journal"))?;
+        let journal = Arc::new(journal);
+        let drainer = Drainer::start(
+            Arc::clone(&records),
+            Arc::clone(&journal),
+            Arc::clone(env),
+            &directory,
+            &regions,
+            rows,
+        );
+        let drainer = drainer.map_err(part("take up the outbox"))?;
+        let directory = places.strangers();
+        private_directory(&directory)?;
+        let strangers = StrangerLog::open(&directory, Arc::clone(env));
+        let strangers = Arc::new(strangers.map_err(part("open the log of strangers"))?);
+        let corridor = Corridor::new(strongroom_pipeline::Parts {
+            env: Arc::clone(env),
+            journal: Arc::clone(&journal),
+            keyring,
+            outbox,
+            records: Arc::clone(&records),
+            regions: regions.clone(),
+            strangers: Arc::clone(&strangers),
+        });
+        let service = Arc::new(Service::new(Arc::clone(&corridor)));
+        Ok(Self {
+            accounts,
+            corridor,
+            journal,
+            records,
+            regions,
+            service,
+            strangers,
+            drainer,
+            store,
+            _lock: lock,
+        })
+    }
+
+    /// Ends in good order: nothing is in flight any more; what was committed reaches the journal, what was written is
+    /// flushed, and the store is closed.
+    pub(crate) fn close(self) -> Result<(), AssemblyError> {
+        let Self { corridor, journal, records, service, drainer, store, .. } = self;
+        drop(service);
+        drop(corridor);
+        // The committing thread ends first, then the drainer has all that was committed, then the journal.
+        records.close();
+        drainer.join();
+        // The last checkpoint names what the store holds at the end.
+        if let Err(error) = journal.checkpoint(&records.state()) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the last checkpoint does not name the store"
+            );
+        }
+        drop(records);
+        if let Some(journal) = Arc::into_inner(journal) {
+            journal.close().map_err(part("close the audit journal"))?;
+        }
+        store.close().map_err(part("close the store"))
+    }
+}
+
+/// The keyring names the regions; the deployment row, which is sealed, must agree.
+fn check_deployment(records: &Records, regions: &[RegionName]) -> Result<Vec<AccountId>, AssemblyError> {
+    let row = records.load::<DeploymentRow>(&DeploymentRow::address());
+    let row = row.map_err(part("read the deployment row"))?.ok_or(AssemblyError::NoDeployment)?;
+    if row.regions != regions {
+        let address = DeploymentRow::address().to_string();
+        let reason = "its regions are not those of the keyring";
+        let error = RecordsError::BadRow { address, reason, source: None };
+        return Err(part("agree on the regions")(error));
+    }
+    let accounts =
+        records.scan::<AccountRow>("account/global/", None, 1000).map_err(part("read the accounts"))?;
+    Ok(accounts.iter().map(|row| row.account).collect())
+}
+
+/// Reads a passphrase from a file: its first line, without the line end.
+pub fn read_passphrase(path: &Path) -> io::Result<Credential> {
+    let bytes = zeroize::Zeroizing::new(fs::read(path)?);
+    let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the passphrase file is empty"));
+    }
+    Ok(Credential::new(line.to_vec()))
+}

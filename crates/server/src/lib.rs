@@ -1,0 +1,42 @@
+//! HTTP, configuration, metrics and the assembly of concrete parts.
+//!
+//! Bytes come in from a listener, become an `Arrival`, go to a [`Service`], and its `Answer` goes back. What this crate
+//! guarantees is that strangers are bounded: the size of a head and of a body, the memory of all bodies together, the
+//! number of connections, and the time that each of their phases may take.
+//!
+//! Deliberately absent: anything that knows what a request means. Signatures, JSON and operations are the service's.
+
+mod admin;
+mod assembly;
+mod body;
+mod config;
+mod connection;
+mod env;
+mod handle;
+mod hardening;
+mod listen;
+mod logging;
+mod metrics;
+mod refusal;
+mod run;
+mod serve;
+mod shutdown;
+mod signals;
+mod signer;
+
+pub use admin::Health;
+pub use assembly::{
+    AskPassphrase, AssemblyError, NewCredential, NewDeployment, Opened, Places, initialise, read_passphrase,
+};
+pub use config::{Bounded, Config, ConfigError, LogFormat, LogLevel, Overrides};
+pub use env::SystemEnv;
+pub use handle::Service;
+pub use hardening::{HardeningError, harden, raise_open_files};
+pub use listen::{ListenError, Listeners};
+pub use logging::{LoggingError, start_logging};
+pub use metrics::{Metrics, Recorder};
+pub use run::{Announcement, RunError, run};
+pub use serve::{Parts, ServeError, serve};
+pub use shutdown::Shutdown;
+pub use signals::{SignalsError, stop_on_signals};
+pub use signer::Signer;

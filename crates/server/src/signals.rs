@@ -1,0 +1,62 @@
+//! SIGINT and SIGTERM: the first asks for an orderly end, the second ends at once.
+
+use std::io;
+use std::thread;
+
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::shutdown::Shutdown;
+
+/// The signals cannot be listened to.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for SIGINT and SIGTERM")]
+pub struct SignalsError(#[from] io::Error);
+
+/// Triggers `shutdown` at the first SIGINT or SIGTERM. A second one ends the process without waiting for requests in
+/// flight: what was acknowledged is durable, so nothing is lost but answers that were not given yet.
+///
+/// Listens on a thread of its own, so that a busy reactor cannot delay it. When this returns, both are listened to.
+pub fn stop_on_signals(shutdown: Shutdown) -> Result<(), SignalsError> {
+    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    let (interrupt, terminate) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    thread::Builder::new()
+        .name("strongroom-signals".to_owned())
+        .spawn(move || runtime.block_on(listen(interrupt, terminate, shutdown)))?;
+    Ok(())
+}
+
+async fn listen(mut interrupt: Signal, mut terminate: Signal, shutdown: Shutdown) {
+    let first = either(&mut interrupt, &mut terminate).await;
+    tracing::info!(signal = first, "shutting down; a second signal ends the process at once");
+    shutdown.trigger();
+    let second = either(&mut interrupt, &mut terminate).await;
+    tracing::warn!(signal = second, "ending at once");
+    std::process::exit(1);
+}
+
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    #[test]
+    fn the_first_signal_triggers_the_shutdown() {
+        let shutdown = Shutdown::new();
+        stop_on_signals(shutdown.clone()).unwrap();
+        assert!(!shutdown.is_triggered());
+        kill_process(getpid(), Signal::TERM).unwrap();
+        runtime::Builder::new_current_thread().build().unwrap().block_on(shutdown.triggered());
+    }
+}
