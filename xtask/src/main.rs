@@ -1,10 +1,12 @@
-//! Tasks of development: `cargo xtask model | codegen [--check] | deps`.
+//! Tasks of development: `cargo xtask model | codegen [--check] | crash [--rounds N] | deps`.
 //!
 //! `model` makes `model/kms.json` from botocore's copy of AWS's service model; `codegen` makes the generated part of
-//! `strongroom-wire` from that file and from nothing else; `deps` holds the workspace's dependencies against the rules.
+//! `strongroom-wire` from that file and from nothing else; `crash` kills the server under load; `deps` holds the
+//! workspace's dependencies against the rules.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a task is for")]
 
 mod codegen;
+mod crash;
 mod deps;
 mod error;
 mod json;
@@ -19,6 +21,8 @@ use crate::error::TaskError;
 const USAGE: &str = "usage: cargo xtask COMMAND
   model [--botocore DIR]  make model/kms.json from botocore; DIR holds the Python package `botocore`
   codegen [--check]       make crates/wire/src/generated from model/kms.json; or only compare
+  crash [--rounds N]      build the server, then kill it under load N times (200 if not said) and look each time whether
+                          all that it had acknowledged is there; results go to target/crash.xml
   deps                    check the dependency rules of the workspace";
 
 fn main() -> ExitCode {
@@ -30,7 +34,10 @@ fn main() -> ExitCode {
         ["model", "--botocore", directory] => model::run(&root, Some(Path::new(directory))),
         ["codegen"] => codegen::write(&root),
         ["codegen", "--check"] => codegen::check(&root),
+        ["crash"] => crash::run(&root, crash::ROUNDS_DEFAULT),
+        ["crash", "--rounds", rounds] => crash::run(&root, rounds),
         ["deps"] => deps::run(&root),
+        ["--help" | "-h" | "help"] | ["crash", "--help" | "-h"] => Ok(USAGE.to_owned()),
         _ => Err(TaskError::Usage(USAGE)),
     };
     match done {

@@ -1,0 +1,90 @@
+"""What is not built yet says so, and README.md says the same."""
+
+import pytest
+
+from clients import refusal
+from operations import botocore_model, minimal_parameters, operation_names, readme_table
+
+BUILT = {
+    "CreateAlias", "CreateKey", "Decrypt", "DeleteAlias", "DescribeKey", "DisableKey", "EnableKey", "Encrypt",
+    "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateRandom", "GetKeyPolicy", "ListAliases", "ListKeys",
+    "PutKeyPolicy", "ReEncrypt",
+}  # fmt: skip
+UNSUPPORTED = "UnsupportedOperationException"
+NOT_BUILT = "not built yet"
+
+
+@pytest.mark.parametrize("operation", sorted(operation_names() - BUILT))
+def test_operation_that_is_not_built_says_so(raw, key, operation):
+    answer = raw(operation, minimal_parameters(operation, key.id))
+    assert (answer.status, answer.code) == (400, UNSUPPORTED), answer.body
+    assert NOT_BUILT in answer.message
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"Tags": [{"TagKey": "k", "TagValue": "v"}]},
+        {"MultiRegion": True},
+        {"Origin": "EXTERNAL"},
+        {"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": "cks-1234567890abcdef0"},
+        {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": "cks-1234567890abcdef0", "XksKeyId": "bb8562717f809024"},
+        {"KeySpec": "RSA_2048", "KeyUsage": "ENCRYPT_DECRYPT"},
+        {"KeySpec": "RSA_4096", "KeyUsage": "SIGN_VERIFY"},
+        {"KeySpec": "ECC_NIST_P256", "KeyUsage": "KEY_AGREEMENT"},
+        {"KeySpec": "ECC_NIST_EDWARDS25519", "KeyUsage": "SIGN_VERIFY"},
+        {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"},
+        {"KeySpec": "ML_DSA_65", "KeyUsage": "SIGN_VERIFY"},
+        {"KeySpec": "SM2", "KeyUsage": "ENCRYPT_DECRYPT"},
+        {"CustomerMasterKeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"},
+    ],
+    ids=lambda parameters: "-".join(str(value) for value in parameters.values())[:50],
+)
+def test_kind_of_key_that_is_not_built_says_so(kms, parameters):
+    error = refusal(kms.create_key, **parameters)
+    assert error.code == UNSUPPORTED
+    assert NOT_BUILT in error.message
+
+
+def test_recipient_and_key_store_of_other_operations_say_so(kms, key):
+    blob = kms.encrypt(KeyId=key.id, Plaintext=b"x")["CiphertextBlob"]
+    recipient = {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": b"x" * 64}
+    for call, parameters in [
+        (kms.decrypt, {"CiphertextBlob": blob, "Recipient": recipient}),
+        (kms.generate_data_key, {"KeyId": key.id, "KeySpec": "AES_256", "Recipient": recipient}),
+        (kms.generate_random, {"NumberOfBytes": 8, "Recipient": recipient}),
+        (kms.generate_random, {"NumberOfBytes": 8, "CustomKeyStoreId": "cks-1234567890abcdef0"}),
+    ]:
+        error = refusal(call, **parameters)
+        assert error.code == UNSUPPORTED
+        assert NOT_BUILT in error.message
+
+
+def test_refused_kinds_leave_no_key_behind(kms_elsewhere):
+    def count() -> int:
+        return sum(len(page["Keys"]) for page in kms_elsewhere.get_paginator("list_keys").paginate())
+
+    before = count()
+    refusal(kms_elsewhere.create_key, MultiRegion=True)
+    refusal(kms_elsewhere.create_key, Tags=[{"TagKey": "k", "TagValue": "v"}])
+    assert count() == before
+    kms_elsewhere.create_key()
+    assert count() == before + 1
+
+
+def test_readme_names_every_operation():
+    table = readme_table()
+    assert operation_names() - set(table) == set()
+    assert {name for name, state in table.items() if state == "works"} == BUILT
+
+
+def test_built_operations_are_operations():
+    assert BUILT <= set(botocore_model().operation_names)
+
+
+@pytest.mark.parametrize("operation", sorted(operation_names()))
+def test_readme_tells_the_truth(raw, fresh_key, operation):
+    """A call with the least parameters: what it answers is another test's matter, whether it is built is this one's."""
+    answer = raw(operation, minimal_parameters(operation, fresh_key.id))
+    refused = answer.status == 400 and answer.code == UNSUPPORTED and NOT_BUILT in (answer.message or "")
+    assert ("not yet" if refused else "works") == readme_table()[operation], answer.body
