@@ -1,8 +1,8 @@
 //! The seam between the journal and the file system: few calls, so that tests can let each of them fail.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Creates segments. A segment appears under its name only when its first bytes are on the disk.
@@ -42,7 +42,7 @@ impl SegmentFiles for DiskFiles {
     fn create(&mut self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
         let path = self.directory.join(name);
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        Ok(Box::new(DiskFile(file)))
+        Ok(Box::new(DiskFile { file, length: 0, filled: 0 }))
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
@@ -54,15 +54,55 @@ impl SegmentFiles for DiskFiles {
     }
 }
 
-struct DiskFile(File);
+/// How far ahead of its records a segment is filled with zeros.
+const FILL_BYTES: u64 = 1024 * 1024;
+
+/// Writing into bytes that are there already spares the file system a commit of its own metadata with every sync; so
+/// zeros are written ahead. What is left of them is cut off at the end; if it is not, readers know zeros for what they
+/// are.
+struct DiskFile {
+    file: File,
+    length: u64,
+    filled: u64,
+}
+
+impl DiskFile {
+    fn fill(&mut self, end: u64) -> io::Result<()> {
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        // Where the records will stand needs no zeros.
+        let mut at = end.max(self.filled);
+        let filled = end.saturating_add(FILL_BYTES);
+        while at < filled {
+            let size = usize::try_from(filled - at).unwrap_or(usize::MAX).min(ZEROS.len());
+            let zeros = ZEROS.get(..size).unwrap_or_default();
+            self.file.write_all_at(zeros, at)?;
+            at += size as u64;
+        }
+        self.filled = filled;
+        Ok(())
+    }
+}
 
 impl SegmentFile for DiskFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+        let end = self.length.saturating_add(bytes.len() as u64);
+        self.file.write_all_at(bytes, self.length)?;
+        if end > self.filled {
+            self.fill(end)?;
+        }
+        self.length = end;
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
+    }
+}
+
+impl Drop for DiskFile {
+    fn drop(&mut self) {
+        // A disk that refuses this leaves zeros behind, which count for nothing.
+        let _ = self.file.set_len(self.length);
     }
 }
 

@@ -31,6 +31,7 @@ pub struct JournalReader {
     followed: Option<SegmentScan>,
     torn_tail: Option<TornTail>,
     segments: u64,
+    is_chained: bool,
     verifier: Arc<dyn CheckpointVerifier>,
 }
 
@@ -113,6 +114,7 @@ impl JournalReader {
             followed: None,
             torn_tail: None,
             segments: 0,
+            is_chained: true,
             verifier,
         }
     }
@@ -137,6 +139,9 @@ impl JournalReader {
             },
         };
         self.segments += 1;
+        if !self.is_chained {
+            scan.skip_chain();
+        }
         // A follower that cannot be opened must be reported, but not before this segment has been read as far as it
         // is whole: so it stays in `ahead` and is opened again when its turn has come.
         let next = match self.ahead.front() {
@@ -220,7 +225,7 @@ fn check_link(scan: &SegmentScan, next: &SegmentScan) -> Result<(), ReadError> {
         LinkFault::Sequence
     } else if predecessor.chain != scan.chain() {
         LinkFault::Chain
-    } else if scan.file_bytes() > scan.offset() && !predecessor.has_void_tail {
+    } else if !predecessor.has_void_tail && !scan.is_zero_behind()? {
         LinkFault::Tail
     } else {
         return Ok(());
@@ -277,13 +282,17 @@ pub fn event_ids_since(
     // The newest segment that was begun before `since` may hold events after it; older ones cannot.
     while let Some(first) = from.checked_sub(1).and_then(|at| segments.get(at)) {
         from -= 1;
-        if SegmentScan::open(directory, *first)?.header().created < since {
+        // The newest is always read: it was begun just now, perhaps by a clock that has been set back.
+        let is_newest = from + 1 == segments.len();
+        if !is_newest && SegmentScan::open(directory, *first)?.header().created < since {
             break;
         }
     }
     let mut ids = HashSet::new();
     let newest = segments.get(from..).unwrap_or_default().to_vec();
-    for record in JournalReader::over(directory, newest, Arc::new(AnySignature)) {
+    let mut reader = JournalReader::over(directory, newest, Arc::new(AnySignature));
+    reader.is_chained = false;
+    for record in reader {
         let record = record?;
         if record.kind != RecordKind::Event {
             continue;

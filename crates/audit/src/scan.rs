@@ -35,6 +35,8 @@ pub(crate) struct SegmentScan {
     expected: u64,
     /// The previous link, then the record that was read last with its own link.
     linked: Vec<u8>,
+    /// Whether the chain is checked; without it a record is known by its checksum and number only.
+    is_chained: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -65,12 +67,29 @@ impl SegmentScan {
         }
         let linked = header.predecessor.chain.to_vec();
         let offset = HEADER_BYTES as u64;
-        Ok(Self { name, path, file, file_bytes, live_bytes: None, offset, expected: first, linked, header })
+        Ok(Self {
+            name,
+            path,
+            file,
+            file_bytes,
+            live_bytes: None,
+            offset,
+            expected: first,
+            linked,
+            header,
+            is_chained: true,
+        })
     }
 
     /// Says how many bytes count, from the header of the segment that follows.
     pub(crate) fn set_live_bytes(&mut self, bytes: u64) {
         self.live_bytes = Some(bytes);
+    }
+
+    /// Leaves the chain unchecked: for readers to whom it matters what was written, not by whom. Hashing is most of the
+    /// cost of reading.
+    pub(crate) fn skip_chain(&mut self) {
+        self.is_chained = false;
     }
 
     pub(crate) fn header(&self) -> &SegmentHeader {
@@ -125,6 +144,8 @@ impl SegmentScan {
         let read =
             self.read_record(end).map_err(|source| ReadError::Io { path: self.path.clone(), source })?;
         match read {
+            // The rest was filled with zeros ahead of writing: it is no part of what was written.
+            Err(_) if self.live_bytes.is_none() && self.is_zero_behind()? => Ok(Step::End),
             Ok(head) => {
                 self.offset += head.record_bytes() as u64;
                 self.expected = head.sequence + 1;
@@ -162,7 +183,7 @@ impl SegmentScan {
             Err(RecordFault::Checksum)
         } else if head.sequence != self.expected {
             Err(RecordFault::Sequence)
-        } else if chain_link(linked) != *link {
+        } else if self.is_chained && chain_link(linked) != *link {
             Err(RecordFault::Chain)
         } else {
             Ok(head)
@@ -179,6 +200,22 @@ impl SegmentScan {
             return Ok(Step::Torn);
         }
         Err(ReadError::Corrupt { segment: self.name.clone(), offset: self.offset, fault })
+    }
+
+    /// Whether there is nothing but zeros from `offset` to the end of the file. The writer fills a segment with zeros
+    /// ahead of its records; no record begins with zeros.
+    pub(crate) fn is_zero_behind(&self) -> Result<bool, ReadError> {
+        let io_error = |source| ReadError::Io { path: self.path.clone(), source };
+        let mut window = vec![0; SEARCH_BYTES];
+        let mut start = self.offset;
+        while start < self.file_bytes {
+            let filled = read_at(self.file.get_ref(), &mut window, start).map_err(io_error)?;
+            if filled == 0 || window.iter().take(filled).any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            start += filled as u64;
+        }
+        Ok(true)
     }
 
     /// Whether any whole record behind `offset` says that the expected one was durable.

@@ -20,19 +20,23 @@ pub struct Service {
 }
 
 macro_rules! operations {
-    (built: $($built:ident),+ ; not_built: $($name:ident => $request:ident),+ $(,)?) => {
+    (hot: $($hot:ident),+ ; built: $($built:ident),+ ; not_built: $($name:ident => $request:ident),+ $(,)?) => {
         /// The operations that work. The README's table is compared with it.
-        pub const BUILT: &[Operation] = &[$(Operation::$built),+];
+        pub const BUILT: &[Operation] = &[$(Operation::$hot,)+ $(Operation::$built),+];
 
         impl Service {
             /// Walks the operation that the visit names. There is no wildcard: an operation that AWS adds to the
             /// model does not compile until it stands here.
+            ///
+            /// A future is as large as its largest arm and is moved whole. So only the hot operations stand in it; the
+            /// others are boxed.
             async fn walk(&self, visit: Visit, operation: Operation) -> Answer {
                 match operation {
-                    $(Operation::$built => visit.walk::<$built>().await,)+
+                    $(Operation::$hot => visit.walk::<$hot>().await,)+
+                    $(Operation::$built => Box::pin(visit.walk::<$built>()).await,)+
                     $(Operation::$name => {
                         let name = Operation::$name.name();
-                        visit.refuse::<wire::$request>(fault::not_built(name)).await
+                        Box::pin(visit.refuse::<wire::$request>(fault::not_built(name))).await
                     })+
                 }
             }
@@ -41,9 +45,9 @@ macro_rules! operations {
 }
 
 operations! {
+    hot: Decrypt, DescribeKey, Encrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom, ReEncrypt;
     built:
-    CreateAlias, CreateKey, Decrypt, DeleteAlias, DescribeKey, DisableKey, EnableKey, Encrypt, GenerateDataKey,
-    GenerateDataKeyWithoutPlaintext, GenerateRandom, GetKeyPolicy, ListAliases, ListKeys, PutKeyPolicy, ReEncrypt;
+    CreateAlias, CreateKey, DeleteAlias, DisableKey, EnableKey, GetKeyPolicy, ListAliases, ListKeys, PutKeyPolicy;
     not_built:
     CancelKeyDeletion => CancelKeyDeletionRequest,
     ConnectCustomKeyStore => ConnectCustomKeyStoreRequest,

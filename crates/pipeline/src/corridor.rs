@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_audit::{EventKind, JournalError, Place, Value};
-use strongroom_records::{Address, CommitError, OutboxRow, RecordsError, Writes};
+use strongroom_records::{Address, CommitError, OutboxRow, RecordsError, Seen, Writes};
 use strongroom_types::{RequestId, Timestamp, limits};
 use strongroom_wire::{self as wire, ErrorKind, WireError, WireReply, WireRequest, encode_error};
 use zeroize::Zeroizing;
@@ -85,7 +85,7 @@ impl Corridor {
         let named = named_operation(&arrival);
         let operation = named.map_or(UNKNOWN, wire::Operation::name);
         let corridor = Arc::clone(self);
-        let visit = Visit { arrival, caller, corridor, operation, place: Some(place), request_id, time };
+        let mut visit = Visit { arrival, caller, corridor, operation, place: Some(place), request_id, time };
         match named {
             Some(operation) => Ok((visit, operation)),
             None => {
@@ -116,56 +116,67 @@ fn named_operation(arrival: &Arrival) -> Option<wire::Operation> {
 
 impl Visit {
     /// Walks one operation to its answer.
-    pub async fn walk<Op: Operation>(self) -> Answer {
+    pub async fn walk<Op: Operation>(mut self) -> Answer {
+        let read_only = Op::KIND == Kind::Read;
         let request = match Op::Request::decode(&self.arrival.body) {
             Ok(request) => Arc::new(request),
-            Err(error) => return self.refused(error.into(), None, &[], Op::KIND == Kind::Read).await,
+            Err(error) => return self.refused(error.into(), None, &[], read_only).await,
         };
-        let mut attempts = 0;
+        let Ran { keys, result } = self.attempt::<Op>(&request).await;
+        match result {
+            Err(fault) => self.refused(fault, Some(Op::parameters(&request)), &keys, read_only).await,
+            Ok((done, _)) if done.writes.is_empty() => self.answered::<Op>(&request, done, &keys).await,
+            // Boxed, so that the futures of operations that only read stay small.
+            Ok((done, seen)) => Box::pin(self.change::<Op>(&request, done, seen, keys)).await,
+        }
+    }
+
+    /// Commits what an operation wants written, with its record, if all that its decision saw still holds. Otherwise the
+    /// decision is taken again.
+    async fn change<Op: Operation>(
+        &mut self,
+        request: &Arc<Op::Request>,
+        mut done: Done<Op::Reply>,
+        mut seen: Vec<Seen>,
+        mut keys: Vec<Key>,
+    ) -> Answer {
         let mut turn = None;
-        loop {
-            attempts += 1;
-            let Ran { keys, result } = self.attempt::<Op>(&request).await;
-            let read_only = Op::KIND == Kind::Read;
-            let (done, seen) = match result {
-                Ok(ran) => ran,
-                Err(fault) => {
-                    let parameters = Op::parameters(&request);
-                    return self.refused(fault, Some(parameters), &keys, read_only).await;
-                }
-            };
+        for attempt in 1..=limits::DECISION_ATTEMPTS_MAX {
             if done.writes.is_empty() {
-                return self.answered::<Op>(&request, done, &keys).await;
+                return self.answered::<Op>(request, done, &keys).await;
             }
-            let Done { reply, writes, response_elements, additional_data, resources } = done;
-            let recorded = Recorded { response_elements, additional_data, resources };
-            let writes = self.with_outbox::<Op>(&request, &keys, &recorded, writes);
+            let writes = self.with_outbox::<Op>(request, &keys, &mut done);
             match self.corridor.parts.records.commit(writes, seen).await {
-                Ok(()) => return self.changed(&reply),
-                Err(CommitError::Unknown) if self.was_applied().await => return self.changed(&reply),
-                Err(CommitError::Conflict { address }) if attempts < limits::DECISION_ATTEMPTS_MAX => {
+                Ok(()) => return self.changed(&done.reply),
+                Err(CommitError::Unknown) if self.was_applied().await => return self.changed(&done.reply),
+                Err(CommitError::Conflict { address }) => {
                     tracing::debug!(request = %self.request_id, row = address, "deciding again");
                     if turn.is_none() {
                         turn = Some(self.corridor.turns.wait(&address).await);
                     }
                 }
-                Err(CommitError::Conflict { .. }) => {
-                    let message = "Too many concurrent changes. Reduce the frequency of your calls.";
-                    let fault = Fault::new(ErrorKind::Throttling, message);
-                    let parameters = Op::parameters(&request);
-                    return self.refused(fault, Some(parameters), &keys, read_only).await;
-                }
                 Err(error) => {
-                    let fault = Fault::internal(error);
-                    let parameters = Op::parameters(&request);
-                    return self.refused(fault, Some(parameters), &keys, read_only).await;
+                    let parameters = Op::parameters(request);
+                    return self.refused(Fault::internal(error), Some(parameters), &keys, false).await;
                 }
             }
+            if attempt == limits::DECISION_ATTEMPTS_MAX {
+                break;
+            }
+            let ran = self.attempt::<Op>(request).await;
+            keys = ran.keys;
+            (done, seen) = match ran.result {
+                Ok(ran) => ran,
+                Err(fault) => return self.refused(fault, Some(Op::parameters(request)), &keys, false).await,
+            };
         }
+        let message = "Too many concurrent changes. Reduce the frequency of your calls.";
+        let fault = Fault::new(ErrorKind::Throttling, message);
+        self.refused(fault, Some(Op::parameters(request)), &keys, false).await
     }
 
     /// Refuses an operation that is routed but not built: after authentication, with its request checked.
-    pub async fn refuse<Request: WireRequest>(self, fault: Fault) -> Answer {
+    pub async fn refuse<Request: WireRequest>(mut self, fault: Fault) -> Answer {
         let fault = match Request::decode(&self.arrival.body) {
             Ok(_) => fault,
             Err(error) => error.into(),
@@ -188,7 +199,7 @@ impl Visit {
 
     /// The end of an operation that changed nothing: its record is synced before the answer leaves.
     async fn answered<Op: Operation>(
-        mut self,
+        &mut self,
         request: &Op::Request,
         done: Done<Op::Reply>,
         keys: &[Key],
@@ -209,14 +220,14 @@ impl Visit {
     }
 
     /// The end of an operation whose change is committed: its record is in the outbox row of that commit.
-    fn changed<Reply: WireReply>(mut self, reply: &Reply) -> Answer {
+    fn changed<Reply: WireReply>(&mut self, reply: &Reply) -> Answer {
         drop(self.place.take());
         self.success(reply)
     }
 
     /// The end of an operation that was refused: that is recorded and synced like anything else.
     async fn refused(
-        mut self,
+        &mut self,
         fault: Fault,
         parameters: Option<Vec<(&'static str, Value<'_>)>>,
         keys: &[Key],
@@ -243,21 +254,21 @@ impl Visit {
         &self,
         request: &Op::Request,
         keys: &[Key],
-        recorded: &Recorded,
-        mut writes: Writes,
+        done: &mut Done<Op::Reply>,
     ) -> Writes {
         let end = End {
-            additional: recorded.additional_data.clone(),
+            additional: std::mem::take(&mut done.additional_data),
             keys,
             parameters: Some(Op::parameters(request)),
             read_only: false,
-            resources: &recorded.resources,
-            response_elements: recorded.response_elements.clone(),
+            resources: &done.resources,
+            response_elements: done.response_elements.take(),
             error: None,
         };
         let mut bytes = Vec::with_capacity(1024);
         self.with_beginning(|beginning| event(EventKind::ApiCall, beginning, end).encode(&mut bytes));
         let address = OutboxRow::address(self.caller.region(), &self.request_id);
+        let mut writes = std::mem::take(&mut done.writes);
         writes.create(address, OutboxRow { created: self.time, event: bytes });
         writes
     }
@@ -321,13 +332,6 @@ fn settle(parts: &Parts, address: &Address) -> Result<bool, RecordsError> {
             }
         }
     }
-}
-
-/// What an operation left to be recorded.
-struct Recorded {
-    response_elements: Option<Vec<(&'static str, Value<'static>)>>,
-    additional_data: Vec<(&'static str, Value<'static>)>,
-    resources: Vec<String>,
 }
 
 impl Drop for Visit {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use strongroom_audit::{Event, EventError, Journal, JournalError, ReadError, event_ids_since};
 use strongroom_records::{CommitError, Loaded, OutboxRow, RecordStub, Records, RecordsError, Writes};
-use strongroom_types::{Env, Monotonic, RegionName, RequestId};
+use strongroom_types::{Env, Monotonic, RegionName, RequestId, Timestamp};
 
 /// How long a row stays after its record is in the journal.
 const KEPT_FOR: Duration = Duration::from_secs(600);
@@ -26,7 +26,7 @@ const BATCH_ROWS: usize = 50;
 const PAGE_ROWS: usize = 500;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How far the clock may have been set back between two processes without a record being appended twice.
-const CLOCK_STEP_MAX: Duration = Duration::from_secs(24 * 3600);
+const CLOCK_STEP_MAX: Duration = Duration::from_secs(3600);
 
 /// Hands rows to the drainer: from the committing thread, and from requests that settled an unknown commit.
 pub type OutboxSender = Sender<Loaded<OutboxRow>>;
@@ -84,32 +84,32 @@ struct Drain {
 }
 
 impl Drain {
-    /// Appends the rows of an earlier process that are not in the journal yet.
+    /// Appends the rows of an earlier process that are not in the journal yet. The journal is read once.
     fn take_up(&mut self, journal_directory: &Path, regions: &[RegionName]) -> Result<(), DrainerError> {
-        for region in regions {
-            let mut after: Option<String> = None;
-            loop {
-                let prefix = OutboxRow::prefix(region);
-                let page = self.records.scan::<OutboxRow>(&prefix, after.as_deref(), PAGE_ROWS)?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.address().as_str().to_owned());
-                self.take_up_page(journal_directory, page)?;
+        let mut ids = HashSet::new();
+        let mut oldest = Timestamp::from_millis(u64::MAX);
+        let records = Arc::clone(&self.records);
+        each_page(&records, regions, |page| {
+            for row in &page {
+                oldest = oldest.min(row.created);
+                ids.insert(Event::decode(&row.event)?.id);
             }
+            Ok(())
+        })?;
+        if ids.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn take_up_page(
-        &mut self,
-        journal_directory: &Path,
-        page: Vec<Loaded<OutboxRow>>,
-    ) -> Result<(), DrainerError> {
-        let oldest = page.iter().map(|row| row.created).min().unwrap_or_default();
-        let ids = page.iter().map(|row| Event::decode(&row.event).map(|event| event.id));
-        let ids = ids.collect::<Result<HashSet<RequestId>, EventError>>()?;
         // The clock may have been set back since: reach further than the rows say.
         let since = oldest.saturating_sub(CLOCK_STEP_MAX);
         let recorded = event_ids_since(journal_directory, since, |id| ids.contains(id))?;
+        drop(ids);
+        each_page(&records, regions, |page| {
+            self.take_up_page(page, &recorded);
+            Ok(())
+        })
+    }
+
+    fn take_up_page(&mut self, page: Vec<Loaded<OutboxRow>>, recorded: &HashSet<RequestId>) {
         let (old, new): (Vec<_>, Vec<_>) = page
             .into_iter()
             .partition(|row| Event::decode(&row.event).is_ok_and(|event| recorded.contains(&event.id)));
@@ -121,7 +121,6 @@ impl Drain {
         for rows in new.chunks(BATCH_ROWS) {
             self.append(rows);
         }
-        Ok(())
     }
 
     fn run(mut self, rows: &OutboxReceiver) {
@@ -230,4 +229,23 @@ impl Drain {
             }
         }
     }
+}
+
+/// Walks the outbox rows of all regions, page by page.
+fn each_page(
+    records: &Records,
+    regions: &[RegionName],
+    mut use_page: impl FnMut(Vec<Loaded<OutboxRow>>) -> Result<(), DrainerError>,
+) -> Result<(), DrainerError> {
+    for region in regions {
+        let prefix = OutboxRow::prefix(region);
+        let mut after: Option<String> = None;
+        loop {
+            let page = records.scan::<OutboxRow>(&prefix, after.as_deref(), PAGE_ROWS)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.address().as_str().to_owned());
+            use_page(page)?;
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Conflicts, commits of unknown outcome, and requests that go away in the middle.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Who is not known leaves nothing in the journal; who is known leaves a record of each refusal.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::time::Duration;

@@ -108,7 +108,7 @@ impl Default for Config {
             shutdown_grace_secs: Bounded(20),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
-            journal_segment_mib: Bounded(256),
+            journal_segment_mib: Bounded(64),
             cache_rows_max: Bounded(100_000),
         }
     }

@@ -61,7 +61,7 @@ pub const AUDIT_RECORD_BYTES_MAX: usize = 256 * 1024;
 /// Audit records that wait for their sync may not occupy more memory.
 pub const AUDIT_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A segment of the audit journal is closed when it reaches this size.
-pub const AUDIT_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
+pub const AUDIT_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// The room in memory that one open request holds for its audit record. A larger record takes more when there is more,
 /// and is cut to this size when there is none.
 pub const AUDIT_PLACE_BYTES: usize = 16 * 1024;

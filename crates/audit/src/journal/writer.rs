@@ -26,7 +26,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// for a moment. Fewer, larger groups cost less for each record, and at that rate nobody waits longer for it; whoever
 /// is alone never waits. (PostgreSQL's `commit_siblings` and `commit_delay` are the same thought.)
 const GATHER_RECORDS: u64 = 8;
-const GATHER_PAUSE: Duration = Duration::from_micros(400);
+const GATHER_PAUSE: Duration = Duration::from_micros(200);
 /// A journal that is being closed does not try for ever.
 const CLOSING_ATTEMPTS_MAX: u32 = 8;
 

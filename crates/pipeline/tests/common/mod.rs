@@ -111,6 +111,10 @@ impl Site {
         self.store.rows().keys().filter(|address| address.starts_with("outbox/")).count()
     }
 
+    pub(crate) fn has_outbox_row(&self, request: RequestId) -> bool {
+        self.store.rows().contains_key(OutboxRow::address(&region(), &request).as_str())
+    }
+
     /// The next process finds the rows as they were acknowledged.
     pub(crate) fn crash(&mut self) {
         self.store = self.store.restart();

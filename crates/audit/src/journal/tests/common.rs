@@ -9,7 +9,9 @@ use std::time::Duration;
 use strongroom_types::RequestId;
 
 use crate::event::Event;
+use crate::format::parse_segment_name;
 use crate::journal::{Journal, JournalOptions, Synced};
+use crate::scan::{SegmentScan, Step};
 use crate::testing::{Faults, TempDirectory, TestClock, TestSigner, encrypt};
 use crate::{Entry, JournalError, JournalReader, Report, Sequence, verify};
 
@@ -126,4 +128,14 @@ pub(super) fn events(numbers: impl IntoIterator<Item = u64>) -> Vec<Event<'stati
 
 pub(super) fn ids(numbers: impl IntoIterator<Item = u64>) -> Vec<RequestId> {
     numbers.into_iter().map(crate::testing::id).collect()
+}
+
+/// The bytes of the segment that is being written, without the zeros that were written ahead of its records.
+pub(super) fn written(segment: &Path) -> Vec<u8> {
+    let name = segment.file_name().and_then(|name| name.to_str()).unwrap();
+    let mut scan = SegmentScan::open(segment.parent().unwrap(), parse_segment_name(name).unwrap()).unwrap();
+    while matches!(scan.step().unwrap(), Step::Record(_)) {}
+    let mut bytes = fs::read(segment).unwrap();
+    bytes.truncate(usize::try_from(scan.offset()).unwrap());
+    bytes
 }

@@ -51,6 +51,7 @@ fn a_ring_opens_from_its_entries() {
             "keyring/global/service/import-token/1",
             "keyring/global/service/marker/1",
             "keyring/global/service/material-id/1",
+            "keyring/global/service/row-state/1",
             "keyring/global/service/session-token/1",
             "keyring/us-east-1/domain/1",
         ]

@@ -1,0 +1,256 @@
+//! The measurement: both servers, round by round in turns.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::thread;
+
+use crate::child::{Server, free_address};
+use crate::connection::Connection;
+use crate::disk;
+use crate::error::{BenchError, io_error};
+use crate::load::Load;
+use crate::operation::{Operation, Subject};
+use crate::options::Options;
+use crate::report::{Machine, Report, Round, Row, Side, Start, median};
+use crate::request::Signer;
+use crate::service::Deployment;
+use crate::usage::{processor_time, resident_kib};
+
+/// How often the time from start to first answer is taken.
+const STARTS: usize = 5;
+
+pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
+    let (program, parent) = places(options)?;
+    let scratch = Scratch::make(&parent)?;
+    let sync = disk::probe(&scratch.path)?;
+    let deployment = Deployment::make(&program, &scratch.path)?;
+    let (service, fresh_millis) = start_often(&deployment)?;
+    let subject = deployment.make_subject(&service)?;
+    let bare = start_bare(options, &deployment.signer, &service, &subject, &scratch.path)?;
+    let generator_threads = options.threads.map_or(cores().div_ceil(2), usize::from);
+    let signer = &deployment.signer;
+    let bench =
+        Bench { options, signer, subject: &subject, service: &service, bare: &bare, generator_threads };
+    let rows = bench.rows()?;
+    drop(bare);
+    service.stop()?;
+    let created = rows.iter().filter(|row| row.operation == Operation::CreateKey);
+    let start = Start {
+        fresh_millis,
+        // Warm-ups are not counted: this is to say how many, roughly.
+        keys: created.map(|row| row.service_answers).sum(),
+        answers: rows.iter().map(|row| row.service_answers).sum(),
+        after_millis: restart(&deployment)?,
+    };
+    let machine = Machine::of_this(cores(), generator_threads);
+    let report =
+        Report { machine, sync, seconds_per_round: options.seconds_per_round.as_secs_f64(), rows, start };
+    if options.json {
+        report.print_json()
+    } else {
+        report.print()
+    };
+    Ok(())
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// The program to measure, and where its deployment goes: not into a temporary directory, which may be memory, where a
+/// sync costs nothing.
+fn places(options: &Options) -> Result<(PathBuf, PathBuf), BenchError> {
+    let own = std::env::current_exe().map_err(io_error("find this program"))?;
+    let program = options.strongroom.clone().unwrap_or_else(|| own.with_file_name("strongroom"));
+    let parent = options.directory.clone().or_else(|| own.parent().map(Path::to_owned));
+    Ok((program, parent.unwrap_or_default()))
+}
+
+/// Milliseconds from start to first answer, and a service that runs.
+fn start_often(deployment: &Deployment) -> Result<(Server, f64), BenchError> {
+    let (mut service, took) = deployment.serve()?;
+    let mut millis = vec![took.as_secs_f64() * 1000.0];
+    for _ in 1..STARTS {
+        service.stop()?;
+        let took;
+        (service, took) = deployment.serve()?;
+        millis.push(took.as_secs_f64() * 1000.0);
+    }
+    Ok((service, median(millis.into_iter())))
+}
+
+/// Milliseconds to the first answer after everything that was done; `None` if it did not come in time, which must not
+/// cost the report.
+fn restart(deployment: &Deployment) -> Result<Option<f64>, BenchError> {
+    match deployment.serve() {
+        Ok((service, took)) => {
+            service.stop()?;
+            Ok(Some(took.as_secs_f64() * 1000.0))
+        }
+        Err(BenchError::ChildSilent { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Starts the bare server with replies of the service's sizes, and sees that they have them.
+fn start_bare(
+    options: &Options,
+    signer: &Signer,
+    service: &Server,
+    subject: &Subject,
+    directory: &Path,
+) -> Result<Server, BenchError> {
+    let ask = |server: &Server, operation: Operation| {
+        let request = signer.request(server.address(), operation.name(), &operation.body(subject), 0)?;
+        Connection::open(server.address()).map_err(io_error("connect to a server"))?.ask(&request)
+    };
+    let address = free_address()?;
+    let mut words: Vec<OsString> = vec!["bare".into(), "--listen".into(), address.to_string().into()];
+    let mut sizes = Vec::with_capacity(options.operations.len());
+    for operation in options.operations.iter().copied() {
+        let answer = ask(service, operation)?;
+        words.push(format!("--reply={operation}={}", answer.body.len()).into());
+        sizes.push((operation, answer.bytes));
+    }
+    let own = std::env::current_exe().map_err(io_error("find this program"))?;
+    let mut bare = Server::spawn("bare server", address, &own, &words, directory.join("bare.log"))?;
+    for (operation, service) in sizes {
+        let request = signer.request(address, operation.name(), &operation.body(subject), 0)?;
+        bare.wait_for_answer(&request)?;
+        let bare = ask(&bare, operation)?.bytes;
+        if bare != service {
+            return Err(BenchError::Unlike { operation: operation.name(), service, bare });
+        }
+    }
+    Ok(bare)
+}
+
+struct Bench<'a> {
+    options: &'a Options,
+    signer: &'a Signer,
+    subject: &'a Subject,
+    service: &'a Server,
+    bare: &'a Server,
+    generator_threads: usize,
+}
+
+impl Bench<'_> {
+    fn rows(&self) -> Result<Vec<Row>, BenchError> {
+        let mut rows = Vec::new();
+        for operation in self.options.operations.iter().copied() {
+            for connections in self.options.connections.iter().copied() {
+                eprintln!("measuring {operation} at {connections} connections");
+                rows.push(self.row(operation, connections)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn row(&self, operation: Operation, connections: u16) -> Result<Row, BenchError> {
+        let (mut of_service, mut of_bare) = (Vec::new(), Vec::new());
+        for number in 0..self.options.rounds {
+            // Each goes first in every other round, so that neither always comes after the other.
+            if number % 2 == 0 {
+                of_service.push(self.round(self.service, operation, connections)?);
+                of_bare.push(self.round(self.bare, operation, connections)?);
+            } else {
+                of_bare.push(self.round(self.bare, operation, connections)?);
+                of_service.push(self.round(self.service, operation, connections)?);
+            }
+        }
+        let ratios =
+            of_service.iter().zip(&of_bare).map(|(service, bare)| service.per_second / bare.per_second);
+        let ratio_min = ratios.clone().fold(f64::INFINITY, f64::min);
+        let ratio_max = ratios.fold(0.0, f64::max);
+        let (service, bare) = (Side::median_of(&of_service), Side::median_of(&of_bare));
+        Ok(Row {
+            operation,
+            connections,
+            ratio: service.per_second / bare.per_second,
+            ratio_min,
+            ratio_max,
+            cpu_ratio: service.cpu_micros / bare.cpu_micros,
+            service_answers: of_service.iter().map(|round| round.answers).sum(),
+            service,
+            bare,
+        })
+    }
+
+    fn round(&self, server: &Server, operation: Operation, connections: u16) -> Result<Round, BenchError> {
+        let body = operation.body(self.subject);
+        let requests = (0..usize::from(connections))
+            .map(|number| self.signer.request(server.address(), operation.name(), &body, number));
+        let requests = requests.collect::<Result<Vec<_>, _>>()?;
+        let length = self.options.seconds_per_round;
+        let load =
+            Load { address: server.address(), requests: &requests, threads: self.generator_threads, length };
+        let times = || Ok((processor_time(server.pid())?, processor_time(process::id())?));
+        let loaded = load.run(times)?;
+        let answers = loaded.latencies.count();
+        let micros_each = |from: std::time::Duration, to: std::time::Duration| {
+            to.saturating_sub(from).as_secs_f64() * 1e6 / answers.max(1) as f64
+        };
+        Ok(Round {
+            answers,
+            per_second: answers as f64 / length.as_secs_f64(),
+            p50_micros: loaded.latencies.quantile_micros(0.5),
+            p99_micros: loaded.latencies.quantile_micros(0.99),
+            cpu_micros: micros_each(loaded.before.0, loaded.after.0),
+            generator_cpu_micros: micros_each(loaded.before.1, loaded.after.1),
+            resident_kib: resident_kib(server.pid())?,
+        })
+    }
+}
+
+/// A directory of this run, removed with all it holds. One that a run which was killed has left is removed first.
+struct Scratch {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Scratch {
+    fn make(parent: &Path) -> Result<Self, BenchError> {
+        let failed = || io_error("make a directory for the run");
+        let lock = File::create(parent.join("strongroom-bench.lock")).map_err(failed())?;
+        lock.try_lock().map_err(|_| BenchError::OtherRun)?;
+        let path = parent.join("strongroom-bench.scratch");
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed()(error)),
+            _ => fs::create_dir(&path).map_err(failed())?,
+        }
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A directory that stays behind is untidy, not wrong; the next run removes it.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_at_once_are_refused_and_leftovers_removed() {
+        let parent = std::env::temp_dir().join(format!("strongroom-bench-parent-{}", process::id()));
+        fs::create_dir(&parent).unwrap();
+        let scratch = Scratch::make(&parent).unwrap();
+        assert!(matches!(Scratch::make(&parent), Err(BenchError::OtherRun)));
+        let path = scratch.path.clone();
+        drop(scratch);
+        assert!(!path.exists());
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("leftover"), b"x").unwrap();
+        let scratch = Scratch::make(&parent).unwrap();
+        assert_eq!(fs::read_dir(&scratch.path).unwrap().count(), 0);
+        drop(scratch);
+        fs::remove_dir_all(&parent).unwrap();
+    }
+}

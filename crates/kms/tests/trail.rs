@@ -1,0 +1,151 @@
+//! What the trail says of each operation, and what it must never hold.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{AnySigner, Deployment, FOREIGN, NO_KEY, OPERATOR, OWNER, ROOT, US, base64, key_arn};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use strongroom_audit::{Entry, Event, JournalReader, to_cloudtrail};
+use strongroom_records::OutboxRow;
+use strongroom_types::RegionName;
+
+/// All events: those of reads from the journal, those of changes from the outbox, as CloudTrail shows them.
+fn events(deployment: &Deployment) -> Vec<Value> {
+    let cloudtrail = |event: &Event<'_>| serde_json::to_value(to_cloudtrail(event)).unwrap();
+    let mut events = Vec::new();
+    for record in JournalReader::open(&deployment.journal_directory(), Arc::new(AnySigner)).unwrap() {
+        if let Entry::Event(event) = record.unwrap().entry().unwrap() {
+            events.push(cloudtrail(&event));
+        }
+    }
+    let prefix = OutboxRow::prefix(&RegionName::parse(US).unwrap());
+    let rows = deployment.records.scan::<OutboxRow>(&prefix, None, 1000).unwrap();
+    events.extend(rows.iter().map(|row| cloudtrail(&Event::decode(&row.event).unwrap())));
+    events
+}
+
+fn event_of(deployment: &Deployment, operation: &str) -> Value {
+    let mut found = events(deployment).into_iter().filter(|event| event["eventName"] == json!(operation));
+    let event = found.next().unwrap_or_else(|| panic!("no {operation}"));
+    assert!(found.next().is_none(), "two of {operation}");
+    event
+}
+
+#[test]
+fn no_plaintext_no_ciphertext_and_no_token_is_recorded() {
+    let deployment = Deployment::new();
+    let key_id = deployment.create_key(ROOT);
+    let marker = "PLAINTEXT-MARKER-58213";
+    let blob = deployment.encrypt(ROOT, &key_id, marker.as_bytes());
+    let mut secrets = vec![marker.to_owned(), base64(marker.as_bytes()), "TOKEN-MARKER".to_owned()];
+    secrets.push(common::signing::SECRET.to_owned());
+    for (operation, body) in [
+        ("Decrypt", json!({ "CiphertextBlob": blob })),
+        ("ReEncrypt", json!({ "CiphertextBlob": blob, "DestinationKeyId": key_id })),
+        ("GenerateDataKey", json!({ "KeyId": key_id, "KeySpec": "AES_256" })),
+        ("GenerateRandom", json!({ "NumberOfBytes": 32 })),
+    ] {
+        let answer = deployment.ok(ROOT, operation, body);
+        for member in ["CiphertextBlob", "Plaintext"] {
+            secrets.extend(answer.get(member).map(common::text));
+        }
+    }
+    secrets.push(blob.clone());
+    for (caller, operation, body) in [
+        (ROOT, "Encrypt", json!({ "KeyId": NO_KEY, "Plaintext": base64(marker.as_bytes()) })),
+        (
+            FOREIGN,
+            "Encrypt",
+            json!({ "KeyId": key_arn(US, OWNER, &key_id), "Plaintext": base64(marker.as_bytes()) }),
+        ),
+        (OPERATOR, "Decrypt", json!({ "CiphertextBlob": blob })),
+        (
+            ROOT,
+            "Encrypt",
+            json!({ "KeyId": key_id, "Plaintext": base64(marker.as_bytes()), "GrantTokens": ["TOKEN-MARKER"] }),
+        ),
+        (ROOT, "Encrypt", json!({ "KeyId": 1, "Plaintext": base64(marker.as_bytes()) })),
+        (ROOT, "Encrypt", json!({ "KeyId": key_id, "Plaintext": base64(&marker.repeat(300).into_bytes()) })),
+    ] {
+        deployment.refused(caller, operation, body);
+    }
+    let recorded = json!(events(&deployment)).to_string();
+    let mut trail: Vec<u8> = recorded.into_bytes();
+    for file in std::fs::read_dir(deployment.journal_directory()).unwrap() {
+        trail.extend(std::fs::read(file.unwrap().path()).unwrap());
+    }
+    for row in deployment.store.rows().values() {
+        trail.extend(&row.value);
+    }
+    let contains = |needle: &[u8]| trail.windows(needle.len()).any(|window| window == needle);
+    assert!(contains(key_id.as_bytes()), "the search finds what is there");
+    for secret in &secrets {
+        assert!(!contains(secret.as_bytes()), "{secret}");
+        if let Ok(raw) = base64_simd::STANDARD.decode_to_vec(secret) {
+            assert!(!contains(&raw), "{secret}, decoded");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_recorded_with_its_parameters_and_its_keys() {
+    let deployment = Deployment::new();
+    let key_id = deployment.create_key(ROOT);
+    deployment.refused(ROOT, "Encrypt", json!({ "KeyId": key_id, "Plaintext": "eA==", "DryRun": true }));
+    let event = event_of(&deployment, "Encrypt");
+    assert_eq!(event["errorCode"], json!("DryRunOperationException"));
+    let expected = json!({ "dryRun": true, "encryptionAlgorithm": "SYMMETRIC_DEFAULT", "keyId": key_id });
+    assert_eq!(event["requestParameters"], expected);
+    assert_eq!(event["resources"][0]["ARN"], json!(key_arn(US, OWNER, &key_id)));
+}
+
+#[test]
+fn a_read_is_recorded_with_its_context_and_its_material() {
+    let deployment = Deployment::new();
+    let key_id = deployment.create_key(ROOT);
+    let body = json!({ "KeyId": key_id, "Plaintext": "eA==", "EncryptionContext": { "purpose": "test" } });
+    deployment.ok(ROOT, "Encrypt", body);
+    let event = event_of(&deployment, "Encrypt");
+    assert_eq!(event["requestParameters"]["encryptionContext"], json!({ "purpose": "test" }));
+    assert_eq!((&event["readOnly"], &event["responseElements"]), (&json!(true), &Value::Null));
+    let described = deployment.ok(ROOT, "DescribeKey", json!({ "KeyId": key_id }));
+    let material = &described["KeyMetadata"]["CurrentKeyMaterialId"];
+    assert_eq!(&event["additionalEventData"]["keyMaterialId"], material);
+}
+
+#[test]
+fn both_keys_of_a_re_encrypt_are_its_resources() {
+    let deployment = Deployment::new();
+    let (from, to) = (deployment.create_key(ROOT), deployment.create_key(ROOT));
+    let blob = deployment.encrypt(ROOT, &from, b"x");
+    deployment.ok(ROOT, "ReEncrypt", json!({ "CiphertextBlob": blob, "DestinationKeyId": to }));
+    let event = event_of(&deployment, "ReEncrypt");
+    let arns: Vec<_> =
+        event["resources"].as_array().unwrap().iter().map(|resource| &resource["ARN"]).collect();
+    assert_eq!(arns, [&json!(key_arn(US, OWNER, &from)), &json!(key_arn(US, OWNER, &to))]);
+}
+
+#[test]
+fn a_change_is_recorded_with_what_it_made() {
+    let deployment = Deployment::new();
+    let key_id = deployment.create_key_with(ROOT, json!({ "Description": "for payments" }));
+    let event = event_of(&deployment, "CreateKey");
+    assert_eq!(event["readOnly"], json!(false));
+    assert_eq!(event["requestParameters"]["description"], json!("for payments"));
+    assert_eq!(event["requestParameters"]["keySpec"], json!("SYMMETRIC_DEFAULT"));
+    let arn = json!(key_arn(US, OWNER, &key_id));
+    assert_eq!(event["responseElements"]["keyMetadata"]["arn"], arn);
+    assert_eq!(event["resources"][0]["ARN"], arn);
+    deployment.create_alias(ROOT, "alias/app", &key_id);
+    let event = event_of(&deployment, "CreateAlias");
+    let kinds: Vec<_> =
+        event["resources"].as_array().unwrap().iter().map(|resource| &resource["type"]).collect();
+    assert_eq!(kinds, ["AWS::KMS::Key", "AWS::KMS::Alias"]);
+    let policy = common::policy("Allow", json!("*"), json!("kms:*"));
+    deployment.ok(ROOT, "PutKeyPolicy", json!({ "KeyId": key_id, "Policy": policy }));
+    assert_eq!(event_of(&deployment, "PutKeyPolicy")["requestParameters"]["policyName"], json!("default"));
+    deployment.ok(ROOT, "DisableKey", json!({ "KeyId": key_id }));
+    assert_eq!(event_of(&deployment, "DisableKey")["responseElements"]["keyId"], arn);
+}
