@@ -165,27 +165,3 @@ fn records_wait_for_a_journal_that_fails_and_come_once() {
         recorded_once(&site, answer.request_id);
     }
 }
-
-#[test]
-fn rows_that_could_not_be_deleted_are_deleted_later() {
-    use strongroom_testkit::store::{Call, Fault};
-
-    for fault in [Fault::Fail, Fault::UnknownApplied, Fault::UnknownDropped] {
-        let house = House::new();
-        let key_id = house.create_key(None);
-        let first = drained_change(&house, &key_id);
-        let house = House::open(house.close(), true);
-        drained_change(&house, &key_id);
-        house.site.env.advance(Duration::from_secs(600));
-        // The change's own commit, then the deletion, which fails.
-        house.site.store.fail_after(Some(Call::CommitGroup), 1, fault);
-        drained_change(&house, &key_id);
-        while house.site.store.counters().faults == 0 {
-            std::thread::yield_now();
-        }
-        house.site.env.advance(Duration::from_secs(5));
-        drained_change(&house, &key_id);
-        drained_change(&house, &key_id);
-        assert!(!house.site.has_outbox_row(first), "{fault:?}");
-    }
-}
