@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use strongroom_crypto::{Keyring, SetHash, sealed_tag};
+use strongroom_crypto::{CryptoError, Keyring, SetHash, sealed_tag};
 use strongroom_store::{Batch, BatchOutcome, Expect, Op, Precondition, Store};
 use strongroom_types::{Env, LatencyHistogram, RegionName};
 use tokio::sync::oneshot;
@@ -168,6 +168,14 @@ impl Committer {
     }
 }
 
+/// The version of a row that was not there: random, with room to count up from.
+///
+/// Were it always 1, a row that was deleted and made again would have a version that its predecessor had too, and whoever
+/// had read the predecessor could overwrite the successor without a conflict.
+fn first_version() -> Result<u64, CryptoError> {
+    Ok(u64::from_be_bytes(strongroom_crypto::random_array()?) >> 2)
+}
+
 pub(crate) fn commit_error(error: &strongroom_store::CommitError) -> CommitError {
     match error {
         strongroom_store::CommitError::Failed(_) => CommitError::Failed(RecordsError::NotWritten),
@@ -206,8 +214,11 @@ impl Sealed {
             self.changes.push(Change { address, row: None });
             return Ok(());
         };
-        let version = replaces.map_or(1, |mark| mark.version.saturating_add(1));
         let seal_error = |source| RecordsError::Seal { address: address.to_string(), source };
+        let version = match replaces {
+            Some(mark) => mark.version.saturating_add(1),
+            None => first_version().map_err(seal_error)?,
+        };
         let value = keyring.seal_row(&cell(&address, version), &plain).map_err(seal_error)?;
         let tag = sealed_tag(&value).unwrap_or_default();
         let mark = Mark { version, tag };

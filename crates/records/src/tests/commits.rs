@@ -38,7 +38,7 @@ fn of_two_commits_against_one_version_one_wins() {
     let address = conflict(deployment.records.commit_blocking(other, Vec::new()));
     assert_eq!(address, KeyRow::address(&us(), &key_id).as_str());
     assert_eq!(deployment.key(&key_id).state(), KeyState::Disabled);
-    assert_eq!(deployment.key(&key_id).version(), 2);
+    assert_eq!(deployment.key(&key_id).version(), seen.version() + 1);
     deployment.assert_clean();
 }
 
@@ -181,4 +181,33 @@ fn a_scan_goes_on_strictly_after_its_start() {
     let after = AccountRow::address(numbered(2));
     assert_eq!(*after.scope(), RowScope::Global);
     assert_eq!(scan(Some(&after), 2), [3, account().as_u64()]);
+}
+
+/// Versions that began anew with each row would let this pass: the second row would have the version of the first.
+#[test]
+fn a_row_that_was_deleted_and_made_again_is_another_row() {
+    let deployment = Deployment::new();
+    let address = AccountRow::address(numbered(1));
+    let create = || {
+        let mut writes = Writes::default();
+        writes.create(address.clone(), account_row(1, 1));
+        deployment.records.commit_blocking(writes, Vec::new())
+    };
+    let load = || deployment.records.load::<AccountRow>(&address).unwrap().unwrap();
+    create().unwrap();
+    let first = load();
+    let mut writes = Writes::default();
+    writes.delete(&first);
+    deployment.records.commit_blocking(writes, Vec::new()).unwrap();
+    create().unwrap();
+    let mut writes = Writes::default();
+    writes.update(&first, account_row(1, 2));
+    let stale = deployment.records.commit_blocking(writes, Vec::new());
+    assert!(matches!(stale, Err(CommitError::Conflict { .. })), "{stale:?}");
+    let stale = deployment.records.commit_blocking(Writes::default(), vec![first.seen()]);
+    assert!(matches!(stale, Err(CommitError::Conflict { .. })), "{stale:?}");
+    let mut writes = Writes::default();
+    writes.update(&load(), account_row(1, 3));
+    deployment.records.commit_blocking(writes, Vec::new()).unwrap();
+    deployment.assert_clean();
 }

@@ -133,13 +133,13 @@ fn a_deleted_row_that_was_put_back_is_found() {
 }
 
 #[test]
-fn an_earlier_row_of_the_same_version_is_found() {
+fn a_row_from_before_a_deletion_is_found() {
     let deployment = Deployment::new();
     commit_account(&deployment, 7, 1);
     let first = deployment.store.rows()[account_at(7).as_str()].clone();
     delete_account(&deployment, 7);
     commit_account(&deployment, 7, 2);
-    assert_eq!(deployment.store.rows()[account_at(7).as_str()].version, first.version);
+    assert_ne!(deployment.store.rows()[account_at(7).as_str()].version, first.version);
     deployment.assert_clean();
     put(&deployment, &account_at(7), first);
     found(&deployment, &shard_words("global"));
@@ -159,7 +159,11 @@ fn a_flipped_bit_anywhere_in_a_row_is_refused_and_found() {
         assert!(!deployment.check().is_clean(), "byte {at}");
     }
     for length in 0..whole.value.len() {
-        put(&deployment, &address, StoredRow { version: 1, value: whole.value[..length].to_vec() });
+        put(
+            &deployment,
+            &address,
+            StoredRow { version: whole.version, value: whole.value[..length].to_vec() },
+        );
         refused::<AccountRow>(&deployment, &address);
         assert!(!deployment.check().is_clean(), "length {length}");
     }
