@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strongroom_audit::{
-    DiskFiles, Entry, Event, Journal, JournalOptions, JournalReader, SegmentFiles, StrangerLog,
+    DiskFiles, Entry, Event, Journal, JournalOptions, JournalReader, ReadError, SegmentFiles, StrangerLog,
 };
 use strongroom_crypto::{FileRoot, Keyring};
 use strongroom_pipeline::{Answer, Arrival, Corridor, Drainer, Fault, Parts};
@@ -30,7 +30,7 @@ use strongroom_records::{
 };
 use strongroom_testkit::env::SeededEnv;
 use strongroom_testkit::scratch::ScratchDirectory;
-use strongroom_testkit::store::MemoryStore;
+use strongroom_testkit::store::{Fault as StoreFault, MemoryStore};
 use strongroom_types::{AccessKeyId, AccountId, Credential, Env, KeyId, RegionName, RequestId};
 use strongroom_wire::{self as wire, ErrorKind, Operation};
 
@@ -88,12 +88,26 @@ impl Site {
 
     /// All events of the journal, oldest first.
     pub(crate) fn events(&self) -> Vec<Event<'static>> {
-        let records = JournalReader::open(&self.journal_directory(), Arc::new(OneSigner)).unwrap();
-        let event = |record: strongroom_audit::Record| match record.entry().unwrap() {
-            Entry::Event(event) => Some(event.into_owned()),
-            Entry::Checkpoint(_) | Entry::Note(_) => None,
-        };
-        records.filter_map(|record| event(record.unwrap())).collect()
+        self.try_events().unwrap()
+    }
+
+    fn try_events(&self) -> Result<Vec<Event<'static>>, ReadError> {
+        let mut events = Vec::new();
+        for record in JournalReader::open(&self.journal_directory(), Arc::new(OneSigner))? {
+            if let Entry::Event(event) = record?.entry()? {
+                events.push(event.into_owned());
+            }
+        }
+        Ok(events)
+    }
+
+    /// Waits until the journal, which is being written, has an event of the request. What is half written at this very
+    /// moment is looked at again.
+    pub(crate) fn wait_for(&self, request: RequestId) {
+        let has_it = |events: Vec<Event<'_>>| events.iter().any(|event| event.request_id == Some(request));
+        while !has_it(self.try_events().unwrap()) {
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn events_of(&self, request: RequestId) -> Vec<Event<'static>> {
@@ -129,6 +143,8 @@ pub(crate) struct House {
     /// Held by a test, it keeps commits waiting.
     pub(crate) gate: Arc<Mutex<()>>,
     pub(crate) journal: Arc<Journal>,
+    /// How the next commit fails that deletes something.
+    pub(crate) next_deletion: Arc<Mutex<Option<StoreFault>>>,
     pub(crate) records: Arc<Records>,
     pub(crate) strangers: Arc<StrangerLog>,
     runtime: tokio::runtime::Runtime,
@@ -150,7 +166,12 @@ impl House {
         let env: Arc<dyn Env> = site.env.clone();
         let (outbox, rows) = channel();
         let gate = Arc::new(Mutex::new(()));
-        let store = Arc::new(Gated { gate: Arc::clone(&gate), store: site.store.clone() });
+        let next_deletion = Arc::default();
+        let store = Arc::new(Gated {
+            gate: Arc::clone(&gate),
+            next_deletion: Arc::clone(&next_deletion),
+            store: site.store.clone(),
+        });
         let keyring = Arc::clone(&site.keyring);
         let records =
             Records::open(store, keyring, &[region()], Limits::default(), Arc::clone(&env), outbox.clone());
@@ -185,7 +206,19 @@ impl House {
             strangers: Arc::clone(&strangers),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self { site, corridor, disk, gate, journal, records, strangers, runtime, drainer, undrained }
+        Self {
+            site,
+            corridor,
+            disk,
+            gate,
+            journal,
+            next_deletion,
+            records,
+            strangers,
+            runtime,
+            drainer,
+            undrained,
+        }
     }
 
     /// Ends in good order: everything committed reaches the journal.

@@ -8,10 +8,12 @@ use strongroom_audit::{
     CheckpointSignError, CheckpointSigner, CheckpointVerifier, DiskFiles, SegmentFile, SegmentFiles, Verdict,
 };
 use strongroom_store::{Batch, BatchOutcome, CommitError, GroupCommit, Op, Row, Store, StoreError};
-use strongroom_testkit::store::MemoryStore;
+use strongroom_testkit::store::{Call, Fault, MemoryStore};
 
 pub(crate) struct Gated {
     pub(crate) gate: Arc<Mutex<()>>,
+    /// How the next group fails that deletes something.
+    pub(crate) next_deletion: Arc<Mutex<Option<Fault>>>,
     pub(crate) store: MemoryStore,
 }
 
@@ -35,6 +37,10 @@ impl Store for Gated {
         finish: &mut dyn FnMut(&[BatchOutcome]) -> Vec<Op>,
     ) -> Result<GroupCommit, CommitError> {
         let _open = self.gate.lock().unwrap();
+        let deletes = batches.iter().flat_map(|batch| &batch.ops).any(|op| matches!(op, Op::Delete { .. }));
+        if deletes && let Some(fault) = self.next_deletion.lock().unwrap().take() {
+            self.store.fail_next(Call::CommitGroup, fault);
+        }
         self.store.commit_group(batches, finish)
     }
 
