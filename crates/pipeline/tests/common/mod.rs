@@ -105,7 +105,7 @@ impl Site {
     /// moment is looked at again.
     pub(crate) fn wait_for(&self, request: RequestId) {
         let has_it = |events: Vec<Event<'_>>| events.iter().any(|event| event.request_id == Some(request));
-        while !has_it(self.try_events().unwrap()) {
+        while !self.try_events().is_ok_and(has_it) {
             std::thread::yield_now();
         }
     }
