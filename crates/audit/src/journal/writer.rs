@@ -23,8 +23,9 @@ use crate::journal::shared::{CheckpointDue, Shared};
 const SPARE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// When so many records came while the last group was written, more will come at once: the next group waits for them
-/// for a moment. Fewer, larger groups cost less for each record, and at that rate nobody waits longer for it; whoever
-/// is alone never waits. (PostgreSQL's `commit_siblings` and `commit_delay` are the same thought.)
+/// for a moment, so that one sync serves more of them. It costs those who wait up to the pause; whoever is alone never
+/// waits. (PostgreSQL's `commit_siblings` and `commit_delay` are the same thought.) Both numbers are a judgement: what
+/// the pause alone gains has not been measured.
 const GATHER_RECORDS: u64 = 8;
 const GATHER_PAUSE: Duration = Duration::from_micros(200);
 /// A journal that is being closed does not try for ever.
