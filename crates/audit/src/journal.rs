@@ -13,6 +13,7 @@
 //! What it deliberately does not do: watch over a system call that never returns (the requests that wait behind it wait
 //! too; their own deadlines end them), lock the directory (who runs the process does), delete old segments.
 
+mod appenders;
 mod generation;
 mod group;
 mod recovery;
@@ -41,6 +42,7 @@ use crate::format::{CHAIN_BYTES, RecordKind, begin_record, end_record};
 use crate::note::Note;
 use crate::stats::JournalStats;
 
+pub use appenders::Appenders;
 pub use generation::{Synced, Ticket};
 use group::Group;
 use recovery::Found;
@@ -117,6 +119,11 @@ impl Journal {
     pub fn reserve(&self) -> Result<Place, JournalError> {
         self.shared.claim(AUDIT_PLACE_BYTES)?;
         Ok(Place { shared: Arc::clone(&self.shared), is_free: false })
+    }
+
+    /// What event loops tell the journal of their work.
+    pub fn appenders(&self) -> Appenders {
+        Appenders::new(Arc::clone(&self.shared))
     }
 
     /// Appends events directly behind one another; the ticket speaks for all of them.

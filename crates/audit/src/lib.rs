@@ -37,7 +37,7 @@ pub use event::{
 };
 pub use files::{DiskFiles, SegmentFile, SegmentFiles};
 pub use format::HeaderFault;
-pub use journal::{Journal, JournalOptions, Place, Synced, Ticket};
+pub use journal::{Appenders, Journal, JournalOptions, Place, Synced, Ticket};
 pub use note::Note;
 pub use reader::{Entry, JournalReader, Record, TornTail, event_ids_since};
 pub use sequence::Sequence;

@@ -91,7 +91,8 @@ pub fn run(
         regions: &running.regions,
     });
     let health = Arc::new(JournalHealth { journal: Arc::clone(&running.journal) });
-    let parts = Parts { env, health, metrics, service: Arc::clone(&running.service) };
+    let appenders = Some(running.journal.appenders());
+    let parts = Parts { appenders, env, health, metrics, service: Arc::clone(&running.service) };
     let served = serve(listeners, config, parts, shutdown);
     tracing::info!("stopped serving; flushing");
     running.close()?;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
+use strongroom_audit::Appenders;
 use strongroom_types::Env;
 use strongroom_types::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, REQUEST_HEAD_BYTES_MAX};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,6 +43,8 @@ const ADMIN_GRACE: Duration = Duration::from_millis(500);
 
 /// What the server is made of.
 pub struct Parts<S> {
+    /// Told when the threads that serve requests have work.
+    pub appenders: Option<Appenders>,
     pub env: Arc<dyn Env>,
     pub health: Arc<dyn Health>,
     pub metrics: Arc<Metrics>,
@@ -84,7 +87,7 @@ fn serve_with<S: Service>(
         metrics: Arc::clone(&parts.metrics),
         shutdown: settings.stop.clone(),
     });
-    let admin_thread = spawn("strongroom-admin".to_owned(), listeners.admin, admin_settings, admin)?;
+    let admin_thread = spawn("strongroom-admin".to_owned(), listeners.admin, admin_settings, admin, None)?;
 
     register_gauges(&parts.metrics, &settings.gate, budget);
     let mut threads = Vec::with_capacity(listeners.main.len());
@@ -95,7 +98,8 @@ fn serve_with<S: Service>(
             recorder: parts.metrics.recorder(),
             service: Arc::clone(&parts.service),
         });
-        threads.push(spawn(format!("strongroom-http-{number}"), listener, settings.clone(), host)?);
+        let name = format!("strongroom-http-{number}");
+        threads.push(spawn(name, listener, settings.clone(), host, parts.appenders.clone())?);
     }
 
     let ends: Vec<_> = threads.into_iter().map(join).collect();
@@ -240,13 +244,39 @@ fn spawn<T: Serve>(
     listener: StdTcpListener,
     settings: Settings,
     served: Arc<T>,
+    appenders: Option<Appenders>,
 ) -> io::Result<JoinHandle<()>> {
-    let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let mut builder = runtime::Builder::new_current_thread();
+    if let Some(appenders) = appenders.clone() {
+        let (idle, busy) = (appenders.clone(), appenders);
+        builder.on_thread_park(move || idle.idle()).on_thread_unpark(move || busy.busy());
+    }
+    let runtime = builder.enable_io().enable_time().build()?;
     let listener = {
         let _context = runtime.enter();
         TcpListener::from_std(listener)?
     };
-    thread::Builder::new().name(name).spawn(move || run(runtime, listener, &settings, &served))
+    thread::Builder::new().name(name).spawn(move || {
+        // Parking and waking alternate from here on.
+        let _at_work = appenders.map(AtWork::begin);
+        run(runtime, listener, &settings, &served);
+    })
+}
+
+/// A thread that has work when it begins and none when it ends.
+struct AtWork(Appenders);
+
+impl AtWork {
+    fn begin(appenders: Appenders) -> Self {
+        appenders.busy();
+        Self(appenders)
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.idle();
+    }
 }
 
 fn run<T: Serve>(runtime: Runtime, listener: TcpListener, settings: &Settings, served: &Arc<T>) {

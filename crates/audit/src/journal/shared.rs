@@ -32,8 +32,12 @@ const CLOSED: u8 = 2;
 
 pub(crate) struct Shared {
     pending: Mutex<Pending>,
-    /// There is work for the writer, or it is to stop.
+    /// There is work for the writer, or it is to stop, or nobody has work while it gathers.
     work: Condvar,
+    /// Event loops that have work and may append more.
+    busy: AtomicUsize,
+    /// The writer has records and waits for more.
+    is_gathering: AtomicBool,
     claimed: AtomicUsize,
     pending_bytes_max: usize,
     availability: AtomicU8,
@@ -83,6 +87,8 @@ impl Shared {
         Self {
             pending: Mutex::new(pending),
             work: Condvar::new(),
+            busy: AtomicUsize::new(0),
+            is_gathering: AtomicBool::new(false),
             claimed: AtomicUsize::new(0),
             pending_bytes_max,
             availability: AtomicU8::new(OPEN),
@@ -185,14 +191,52 @@ impl Shared {
         self.wake_writer(pending);
     }
 
-    /// Waits for records and takes them all, leaving `spare` to be filled. `None` when the journal is closed and all
-    /// has been taken.
-    pub(crate) fn next_group(&self, mut spare: Vec<u8>, due: &CheckpointDue) -> Option<Group> {
+    /// An event loop has work.
+    pub(crate) fn busy(&self) {
+        self.busy.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// An event loop has run out of work; the last one ends the writer's gathering.
+    pub(crate) fn idle(&self) {
+        // Sequentially consistent with `gather`: either this sees that the writer gathers, or the writer sees that
+        // nobody is busy.
+        if self.busy.fetch_sub(1, Ordering::SeqCst) == 1 && self.is_gathering.load(Ordering::SeqCst) {
+            // With the lock, so that the writer is not between looking and waiting.
+            drop(self.lock());
+            self.work.notify_one();
+        }
+    }
+
+    /// Lets more records come while event loops have work, no longer than `at_most`.
+    fn gather<'p>(&self, pending: MutexGuard<'p, Pending>, at_most: Duration) -> MutexGuard<'p, Pending> {
+        self.is_gathering.store(true, Ordering::SeqCst);
+        let may_come = |pending: &mut Pending| !pending.is_closing && self.busy.load(Ordering::SeqCst) > 0;
+        let waited = self.work.wait_timeout_while(pending, at_most, may_come);
+        self.is_gathering.store(false, Ordering::SeqCst);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_gathering(&self) -> bool {
+        self.is_gathering.load(Ordering::SeqCst)
+    }
+
+    /// Waits for records, and with `gathering` for more of them, and takes them all, leaving `spare` to be filled.
+    /// `None` when the journal is closed and all has been taken.
+    pub(crate) fn next_group(
+        &self,
+        mut spare: Vec<u8>,
+        due: &CheckpointDue,
+        gathering: Option<Duration>,
+    ) -> Option<Group> {
         let mut pending = self.lock();
         while pending.records == 0 && !pending.is_closing {
             pending.writer_waits = true;
             pending = self.work.wait(pending).unwrap_or_else(PoisonError::into_inner);
             pending.writer_waits = false;
+        }
+        if let Some(at_most) = gathering {
+            pending = self.gather(pending, at_most);
         }
         let is_last = pending.is_closed;
         pending.is_closed = pending.is_closing;

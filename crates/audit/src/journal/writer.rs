@@ -22,12 +22,13 @@ use crate::journal::shared::{CheckpointDue, Shared};
 /// Memory that the writer keeps between groups. A burst gives back what it took beyond.
 const SPARE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const PAUSE_MIN: Duration = Duration::from_millis(10);
-/// When so many records came while the last group was written, more will come at once: the next group waits for them
-/// for a moment, so that one sync serves more of them. It costs those who wait up to the pause; whoever is alone never
-/// waits. (PostgreSQL's `commit_siblings` and `commit_delay` are the same thought.) Both numbers are a judgement: what
-/// the pause alone gains has not been measured.
+/// When so many records came while the last group was written, more will come at once: the next group waits for them,
+/// so that one sync serves more of them. It does so until no event loop has work ([`Appenders`]), and no longer than
+/// this; whoever is alone never waits. (PostgreSQL's `commit_siblings` and `commit_delay` are the same thought.)
+///
+/// [`Appenders`]: crate::journal::Appenders
 const GATHER_RECORDS: u64 = 8;
-const GATHER_PAUSE: Duration = Duration::from_micros(200);
+const GATHER_AT_MOST: Duration = Duration::from_millis(1);
 /// A journal that is being closed does not try for ever.
 const CLOSING_ATTEMPTS_MAX: u32 = 8;
 
@@ -68,15 +69,13 @@ impl Writer {
         let mut spare = Vec::new();
         let mut last_records = 0;
         loop {
-            if last_records >= GATHER_RECORDS {
-                std::thread::sleep(GATHER_PAUSE);
-            }
+            let gathering = (last_records >= GATHER_RECORDS).then_some(GATHER_AT_MOST);
             let due = CheckpointDue {
                 records: self.checkpoint_records.saturating_sub(self.since_checkpoint),
                 bytes: self.segments.room(),
                 at_close: self.since_checkpoint > 0,
             };
-            let Some(mut group) = self.shared.next_group(std::mem::take(&mut spare), &due) else {
+            let Some(mut group) = self.shared.next_group(std::mem::take(&mut spare), &due, gathering) else {
                 self.shared.set_all_written();
                 return;
             };

@@ -1,0 +1,125 @@
+//! What the journal is told of the event loops whose requests append to it.
+//!
+//! A group of records is worth its sync when it is large. While loops are still at work, more records will come within
+//! microseconds; once all of them have nothing left to do, everybody waits for the disk, and any further waiting would
+//! be idle time. So each loop says when it has run out of work and when it has some again, and the writer gathers
+//! between the two.
+//!
+//! Only a hint: the writer waits no longer than its own limit, whatever it is told.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::journal::shared::Shared;
+
+/// For one event loop after another to say whether they have work. All clones speak of the same journal.
+#[derive(Clone)]
+pub struct Appenders(Arc<Shared>);
+
+impl Appenders {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// A loop has work now. It is to say [`idle`](Self::idle) once for each time that it says this.
+    pub fn busy(&self) {
+        self.0.busy();
+    }
+
+    /// A loop has run out of work, or ends.
+    pub fn idle(&self) {
+        self.0.idle();
+    }
+}
+
+impl fmt::Debug for Appenders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Appenders(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::journal::shared::CheckpointDue;
+    use crate::testing::{TestClock, encrypt};
+
+    /// Longer than any test: what waits for it does not end.
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+
+    fn shared() -> Arc<Shared> {
+        Arc::new(Shared::new(1, 1 << 20, TestClock::new()))
+    }
+
+    fn append(shared: &Shared, number: u64) {
+        shared.claim(strongroom_types::limits::AUDIT_PLACE_BYTES).unwrap();
+        drop(shared.append_events([encrypt(number)].iter()));
+    }
+
+    /// How many records the next group has, or none if the journal is closed.
+    fn taken(shared: &Shared, gathering: Option<Duration>) -> Option<u64> {
+        let due = CheckpointDue { records: u64::MAX, bytes: u64::MAX, at_close: false };
+        shared.next_group(Vec::new(), &due, gathering).map(|group| group.records)
+    }
+
+    /// Lets a writer gather on its own thread, and does `then` when it does.
+    fn while_gathering(shared: &Arc<Shared>, then: impl FnOnce()) -> Option<u64> {
+        let writer = Arc::clone(shared);
+        let writer = thread::spawn(move || taken(&writer, Some(FOR_EVER)));
+        while !shared.is_gathering() {
+            thread::yield_now();
+        }
+        then();
+        writer.join().unwrap()
+    }
+
+    #[test]
+    fn loops_that_are_idle_are_not_waited_for() {
+        let shared = shared();
+        let appenders = Appenders::new(Arc::clone(&shared));
+        appenders.busy();
+        appenders.busy();
+        appenders.idle();
+        appenders.idle();
+        append(&shared, 1);
+        assert_eq!(taken(&shared, Some(FOR_EVER)), Some(1));
+    }
+
+    #[test]
+    fn busy_loops_are_not_waited_for_without_need_or_past_the_limit() {
+        let shared = shared();
+        Appenders::new(Arc::clone(&shared)).busy();
+        for gathering in [None, Some(Duration::ZERO)] {
+            append(&shared, 1);
+            assert_eq!(taken(&shared, gathering), Some(1));
+        }
+    }
+
+    #[test]
+    fn group_takes_what_busy_loops_append_until_the_last_is_idle() {
+        let shared = shared();
+        let appenders = Appenders::new(Arc::clone(&shared));
+        appenders.busy();
+        appenders.busy();
+        append(&shared, 1);
+        let records = while_gathering(&shared, || {
+            append(&shared, 2);
+            appenders.idle();
+            append(&shared, 3);
+            appenders.idle();
+        });
+        assert_eq!(records, Some(3));
+    }
+
+    #[test]
+    fn closing_ends_the_gathering() {
+        let shared = shared();
+        Appenders::new(Arc::clone(&shared)).busy();
+        append(&shared, 1);
+        // The record, and the checkpoint that closing adds.
+        assert_eq!(while_gathering(&shared, || shared.close()), Some(2));
+    }
+}
