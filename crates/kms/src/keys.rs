@@ -11,7 +11,7 @@ use strongroom_records::{AccountKeyRow, KeyRow, Loaded, Material, NewKey, Writes
 use strongroom_types::{AccountId, KeyArn, KeyId, limits};
 use strongroom_wire::{
     CreateKeyReply, CreateKeyRequest, CustomerMasterKeySpec, DescribeKeyReply, DescribeKeyRequest,
-    KeyListEntry, KeySpec, KeyUsageType, ListKeysReply, ListKeysRequest, OriginType, ResourceOwnerType,
+    KeyListEntry, KeySpec, KeyUsageType, ListKeysReply, ListKeysRequest, OriginType, ResourceOwnerType, Tag,
 };
 
 use crate::fault;
@@ -19,6 +19,7 @@ use crate::lookup::{self, Accept};
 use crate::metadata::key_metadata;
 use crate::paging::{List, page_size};
 use crate::policies::ProposedPolicy;
+use crate::tags;
 
 pub(crate) struct CreateKey;
 pub(crate) struct DescribeKey;
@@ -48,13 +49,19 @@ impl Operation for CreateKey {
             Some(text) => Some(ProposedPolicy::read(text, reader)?),
             None => None,
         };
-        let check = Check::Account { action: Action::CreateKey };
-        Ok(Targets { rows: Plan { account, policy }, checks: Checks::one(check) })
+        let create = Check::Account { action: Action::CreateKey };
+        let checks = if tags(request).is_empty() {
+            Checks::one(create)
+        } else {
+            Checks::two(create, Check::NewKey { action: Action::TagResource })
+        };
+        Ok(Targets { rows: Plan { account, policy }, checks })
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let request = permit.request();
         check_built(request)?;
+        let tags = tags::read(tags(request))?;
         let region = permit.caller().region();
         let account = permit.rows().account;
         let key_id = KeyId::single_region(world.env.random_id());
@@ -62,7 +69,7 @@ impl Operation for CreateKey {
         let (policy_text, policy) = policy_for(permit, &arn)?;
         let now = world.env.now();
         let (id, wrapped) = world.keyring.generate_symmetric(region, &key_id).map_err(fault::crypto)?;
-        let key = KeyRow::symmetric(NewKey {
+        let mut key = KeyRow::symmetric(NewKey {
             region: region.clone(),
             account,
             key_id,
@@ -72,6 +79,9 @@ impl Operation for CreateKey {
             policy,
             material: Material { id, wrapped, created: now },
         });
+        for tag in tags {
+            key.set_tag(tag);
+        }
         let metadata = key_metadata(&key);
         let recorded = recorded_metadata(&key);
         let mut writes = Writes::default();
@@ -104,8 +114,15 @@ impl Operation for CreateKey {
         if let Some(policy) = &request.policy {
             out.push(("policy", Value::from(policy.as_str())));
         }
+        if !tags(request).is_empty() {
+            out.push(("tags", tags::recorded(tags(request))));
+        }
         out
     }
+}
+
+fn tags(request: &CreateKeyRequest) -> &[Tag] {
+    request.tags.as_deref().unwrap_or_default()
 }
 
 fn effective_spec(request: &CreateKeyRequest) -> KeySpec {
@@ -148,9 +165,6 @@ fn check_built(request: &CreateKeyRequest) -> Result<(), Fault> {
     }
     if request.xks_key_id.is_some() {
         return Err(fault::not_built("XksKeyId"));
-    }
-    if request.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
-        return Err(fault::not_built("CreateKey with Tags"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! GetKeyPolicy and PutKeyPolicy, and what every operation that takes a policy asks of it.
+//! GetKeyPolicy, ListKeyPolicies and PutKeyPolicy, and what every operation that takes a policy asks of it.
 
 use std::sync::Arc;
 
@@ -8,11 +8,15 @@ use strongroom_pipeline::{
 };
 use strongroom_policy::{Action, KeyPolicy, PolicyError, check_length, would_lock_out};
 use strongroom_records::{KeyRow, Loaded, Writes};
-use strongroom_types::KeyArn;
-use strongroom_wire::{ErrorKind, GetKeyPolicyReply, GetKeyPolicyRequest, NoReply, PutKeyPolicyRequest};
+use strongroom_types::{KeyArn, limits};
+use strongroom_wire::{
+    ErrorKind, GetKeyPolicyReply, GetKeyPolicyRequest, ListKeyPoliciesReply, ListKeyPoliciesRequest, NoReply,
+    PutKeyPolicyRequest,
+};
 
 use crate::fault;
 use crate::lookup::{self, Accept};
+use crate::paging::page_size;
 
 /// The name of the one policy that a key has.
 const DEFAULT: &str = "default";
@@ -20,6 +24,7 @@ const DEFAULT: &str = "default";
 const AWS_RAM: &str = "AWS_RAM";
 
 pub(crate) struct GetKeyPolicy;
+pub(crate) struct ListKeyPolicies;
 pub(crate) struct PutKeyPolicy;
 
 /// A policy that a request proposes, read before the decision and judged after it.
@@ -125,6 +130,39 @@ impl Operation for GetKeyPolicy {
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
         let name = request.policy_name.as_deref().unwrap_or(DEFAULT);
         vec![("keyId", Value::from(request.key_id.as_str())), ("policyName", Value::from(name))]
+    }
+}
+
+impl Operation for ListKeyPolicies {
+    type Request = ListKeyPoliciesRequest;
+    type Rows = Arc<Loaded<KeyRow>>;
+    type Reply = ListKeyPoliciesReply;
+
+    const KIND: Kind = Kind::Read;
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
+        page_size(request.limit, limits::LIST_KEY_POLICIES_DEFAULT, limits::LIST_KEY_POLICIES_MAX)?;
+        let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::ListKeyPolicies)?;
+        let checks = Checks::one(Check::key(Action::ListKeyPolicies, &key));
+        Ok(Targets { rows: key, checks })
+    }
+
+    /// Every key has its one policy, so the first page is the last and no marker is ever given out.
+    fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        if permit.request().marker.is_some() {
+            return Err(fault::invalid_marker());
+        }
+        Ok(Done::reply(ListKeyPoliciesReply {
+            policy_names: Some(vec![DEFAULT.to_owned()]),
+            next_marker: None,
+            truncated: Some(false),
+        }))
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        let key_id = ("keyId", Value::from(request.key_id.as_str()));
+        let limit = request.limit.map(|limit| ("limit", Value::Integer(limit.into())));
+        [key_id].into_iter().chain(limit).collect()
     }
 }
 

@@ -39,6 +39,17 @@ pub const LIST_KEYS_MAX: usize = 1000;
 pub const LIST_ALIASES_DEFAULT: usize = 50;
 pub const LIST_ALIASES_MAX: usize = 100;
 
+/// Page size of ListResourceTags: default and maximum in one (AWS KMS API reference).
+pub const LIST_TAGS_MAX: usize = 50;
+/// Page size of ListKeyPolicies: default and maximum (AWS KMS API reference).
+pub const LIST_KEY_POLICIES_DEFAULT: usize = 100;
+pub const LIST_KEY_POLICIES_MAX: usize = 1000;
+
+/// How long a key is pending deletion (AWS KMS API reference, ScheduleKeyDeletion).
+pub const DELETION_WINDOW_DAYS_MIN: u32 = 7;
+pub const DELETION_WINDOW_DAYS_DEFAULT: u32 = 30;
+pub const DELETION_WINDOW_DAYS_MAX: u32 = 30;
+
 /// Signatures may be this far from the server's clock, either way (AWS KMS, clock window).
 pub const CLOCK_SKEW_SECS_MAX: u64 = 300;
 

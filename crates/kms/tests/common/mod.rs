@@ -170,12 +170,15 @@ impl Deployment {
         text(&self.ok(caller, "Encrypt", body)["CiphertextBlob"])
     }
 
-    /// Puts the key into a state that no operation leads to yet.
+    /// Puts the key into a state, whether or not an operation leads there.
     pub(crate) fn set_state(&self, region: &str, key_id: &str, state: KeyState) {
         let key_id = KeyId::parse(key_id).unwrap();
         let loaded = self.records.key(&RegionName::parse(region).unwrap(), &key_id).unwrap().unwrap();
         let mut row: KeyRow = (**loaded).clone();
-        row.set_state(state);
+        match state {
+            KeyState::PendingDeletion => row.schedule_deletion(self.env.now()),
+            state => row.set_state(state),
+        }
         let mut writes = Writes::default();
         writes.update(&loaded, row);
         self.records.commit_blocking(writes, Vec::new()).unwrap();

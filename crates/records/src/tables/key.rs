@@ -264,6 +264,10 @@ impl KeyRow {
         self.fields.deletion_date = Some(date);
     }
 
+    pub fn set_description(&mut self, description: String) {
+        self.fields.description = description;
+    }
+
     pub fn set_policy(&mut self, text: String, policy: KeyPolicy) {
         self.fields.policy = text;
         self.policy = Arc::new(policy);
