@@ -10,7 +10,7 @@ use strongroom_pipeline::{
 };
 use strongroom_policy::{Action, KeyNamed};
 use strongroom_records::{AliasRow, KeyRow, KeySpec, Loaded, RecordsError, Writes};
-use strongroom_types::{AccountId, AliasArn, AliasName, limits};
+use strongroom_types::{AccountId, AliasArn, AliasName, KeyId, Timestamp, limits};
 use strongroom_wire::{
     AliasListEntry, CreateAliasRequest, DeleteAliasRequest, ErrorKind, ListAliasesReply, ListAliasesRequest,
     NoReply, UpdateAliasRequest,
@@ -28,6 +28,11 @@ pub(crate) struct UpdateAlias;
 
 /// An alias that a request names, in the caller's account and region.
 fn named(text: &str, account: AccountId, reader: &Reader<'_>) -> Result<AliasArn, Fault> {
+    Ok(AliasArn { region: reader.region().clone(), account, name: own_name(text)? })
+}
+
+/// The name of an alias that a caller may have: not one of AWS's own.
+pub(crate) fn own_name(text: &str) -> Result<AliasName, Fault> {
     if !text.starts_with(AliasName::PREFIX) {
         return Err(fault::validation(
             "Alias must start with the prefix \"alias/\". \
@@ -39,7 +44,7 @@ fn named(text: &str, account: AccountId, reader: &Reader<'_>) -> Result<AliasArn
     if name.is_reserved() {
         return Err(Fault::bare(ErrorKind::NotAuthorized));
     }
-    Ok(AliasArn { region: reader.region().clone(), account, name })
+    Ok(name)
 }
 
 /// The action on the alias and on its key.
@@ -56,13 +61,19 @@ fn new_target(text: &str, action: Action, reader: &mut Reader<'_>) -> Result<Arc
     lookup::find(reader, text, Accept::KeysOnly, action)
 }
 
-/// Refuses a key that may not get one more alias.
-fn check_count(target: &KeyRow) -> Result<(), Fault> {
+/// Refuses more aliases than a key may have.
+pub(crate) fn check_count(aliases: usize) -> Result<(), Fault> {
     let max = limits::ALIASES_PER_KEY_MAX;
-    if target.aliases().len() >= max {
+    if aliases > max {
         return Err(fault::limit_exceeded(format!("A key can have at most {max} aliases.")));
     }
     Ok(())
+}
+
+/// The row of a new alias.
+pub(crate) fn write_new(arn: &AliasArn, target: KeyId, now: Timestamp, writes: &mut Writes) {
+    let alias = AliasRow { target, created: now, updated: now };
+    writes.create(AliasRow::address(&arn.region, arn.account, &arn.name), alias);
 }
 
 pub(crate) struct NewAlias {
@@ -93,13 +104,12 @@ impl Operation for CreateAlias {
         if existing.is_some() {
             return Err(fault::alias_exists(arn));
         }
-        check_count(target)?;
+        check_count(target.aliases().len() + 1)?;
         let now = world.env.now();
         let mut key = (***target).clone();
         key.add_alias(arn.name.clone());
         let mut writes = Writes::default();
-        let alias = AliasRow { target: target.key_id(), created: now, updated: now };
-        writes.create(AliasRow::address(&arn.region, arn.account, &arn.name), alias);
+        write_new(arn, target.key_id(), now, &mut writes);
         writes.update(target, key);
         Ok(changed(arn, writes))
     }
@@ -191,7 +201,7 @@ impl Operation for UpdateAlias {
         check_alike(old, new);
         let mut writes = Writes::default();
         if new.key_id() != old.key_id() {
-            check_count(new)?;
+            check_count(new.aliases().len() + 1)?;
             let (mut old_row, mut new_row) = ((***old).clone(), (***new).clone());
             old_row.remove_alias(&arn.name);
             new_row.add_alias(arn.name.clone());

@@ -84,11 +84,8 @@ impl Operation for CreateKey {
         }
         let metadata = key_metadata(&key);
         let recorded = recorded_metadata(&key);
-        let mut writes = Writes::default();
-        writes.create(KeyRow::address(region, &key_id), key);
-        writes.create(AccountKeyRow::address(region, account, &key_id), AccountKeyRow { key_id });
         let mut done = Done::reply(CreateKeyReply { key_metadata: Some(metadata) });
-        done.writes = writes;
+        write_new(key, &mut done.writes);
         done.response_elements = Some(vec![("keyMetadata", recorded)]);
         done.resources = vec![arn.to_string()];
         Ok(done)
@@ -191,12 +188,23 @@ fn policy_for(permit: &Permit<CreateKey>, arn: &KeyArn) -> Result<(String, KeyPo
     let bypass = permit.request().bypass_policy_lockout_safety_check.unwrap_or(false);
     match &permit.rows().policy {
         Some(proposed) => proposed.judge(permit, arn, bypass),
-        None => {
-            let text = default_key_policy(arn.region.partition(), arn.account);
-            let policy = KeyPolicy::parse(&text).map_err(Fault::internal)?;
-            Ok((text, policy))
-        }
+        None => default_policy(arn),
     }
+}
+
+/// The policy of a key for which none was given.
+pub(crate) fn default_policy(arn: &KeyArn) -> Result<(String, KeyPolicy), Fault> {
+    let text = default_key_policy(arn.region.partition(), arn.account);
+    let policy = KeyPolicy::parse(&text).map_err(Fault::internal)?;
+    Ok((text, policy))
+}
+
+/// The rows of a new key: its own, and its place in the account's index.
+pub(crate) fn write_new(key: KeyRow, writes: &mut Writes) {
+    let (address, key_id) = (KeyRow::address(key.region(), &key.key_id()), key.key_id());
+    let index = AccountKeyRow::address(key.region(), key.account(), &key_id);
+    writes.create(address, key);
+    writes.create(index, AccountKeyRow { key_id });
 }
 
 fn recorded_metadata(key: &KeyRow) -> Value<'static> {

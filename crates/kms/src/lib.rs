@@ -21,8 +21,10 @@ mod metadata;
 mod paging;
 mod policies;
 mod random;
+mod seed;
 mod service;
 mod states;
 mod tags;
 
+pub use seed::{Seed, SeedError, SeedKey};
 pub use service::{BUILT, Service};

@@ -50,6 +50,11 @@ pub const DELETION_WINDOW_DAYS_MIN: u32 = 7;
 pub const DELETION_WINDOW_DAYS_DEFAULT: u32 = 30;
 pub const DELETION_WINDOW_DAYS_MAX: u32 = 30;
 
+/// Keys that `init` makes from a seed.
+pub const SEED_KEYS_MAX: usize = 500;
+/// A seed.
+pub const SEED_BYTES_MAX: usize = 1024 * 1024;
+
 /// Signatures may be this far from the server's clock, either way (AWS KMS, clock window).
 pub const CLOCK_SKEW_SECS_MAX: u64 = 300;
 
