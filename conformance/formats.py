@@ -37,7 +37,7 @@ ROW_FIELDS = {
     "deployment": ("format", "created", "regions"),
     "key": (
         *("key_id", "account", "created", "spec", "usage", "origin"),
-        *("state", "description", "policy", "aliases", "materials"),
+        *("state", "description", "policy", "aliases", "materials", "deletion_date", "tags"),
     ),
     "outbox": ("created", "event"),
     "state": ("set_hash", "rows"),

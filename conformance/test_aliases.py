@@ -1,4 +1,4 @@
-"""CreateAlias, DeleteAlias, ListAliases."""
+"""CreateAlias, UpdateAlias, DeleteAlias, ListAliases."""
 
 import time
 import uuid
@@ -113,6 +113,36 @@ def test_delete_of_an_unknown_alias_is_refused(kms, account, region, alias_name)
     )
 
 
+def test_update_of_an_unknown_alias_or_to_no_key_is_refused(kms, account, region, key, alias, alias_name):
+    error = refusal(kms.update_alias, AliasName=alias_name, TargetKeyId=key.id)
+    assert (error.code, error.message) == (
+        "NotFoundException",
+        f"Alias arn:aws:kms:{region}:{account}:{alias_name} is not found.",
+    )
+    unknown = "00000000-0000-4000-8000-000000000004"
+    assert refusal(kms.update_alias, AliasName=alias, TargetKeyId=unknown).code == "NotFoundException"
+    error = refusal(kms.update_alias, AliasName=alias, TargetKeyId=alias)
+    assert (error.code, error.message) == ("ValidationException", "Aliases must refer to keys. Not aliases")
+    error = refusal(kms.update_alias, AliasName="name", TargetKeyId=key.id)
+    assert (error.code, error.message) == ("ValidationException", PREFIX_TEXT)
+    assert refusal(kms.update_alias, AliasName="alias/aws/s3", TargetKeyId=key.id).code == "NotAuthorizedException"
+
+
+def test_moved_alias_names_the_new_key_and_old_blobs_still_open(kms, fresh_key, second_key, alias_name):
+    kms.create_alias(AliasName=alias_name, TargetKeyId=fresh_key.id)
+    blob = kms.encrypt(KeyId=alias_name, Plaintext=b"x")["CiphertextBlob"]
+    (before,) = aliases_of(kms, fresh_key)
+    kms.update_alias(AliasName=alias_name, TargetKeyId=second_key.arn)
+    assert kms.encrypt(KeyId=alias_name, Plaintext=b"x")["KeyId"] == second_key.arn
+    assert kms.decrypt(CiphertextBlob=blob)["KeyId"] == fresh_key.arn
+    assert aliases_of(kms, fresh_key) == []
+    (after,) = (entry for entry in aliases_of(kms, second_key) if entry["AliasName"] == alias_name)
+    assert after["TargetKeyId"] == second_key.id
+    assert after["CreationDate"] == before["CreationDate"]
+    assert after["LastUpdatedDate"] >= before["LastUpdatedDate"]
+    kms.delete_alias(AliasName=alias_name)
+
+
 def test_list_for_an_alias_or_an_unknown_key_is_refused(kms, alias):
     assert refusal(kms.list_aliases, KeyId="00000000-0000-4000-8000-000000000003").code == "NotFoundException"
     assert refusal(kms.list_aliases, KeyId=alias).code in ("NotFoundException", "ValidationException")
@@ -155,6 +185,7 @@ def test_names_differ_by_case(kms, fresh_key, second_key, alias_name):
 def test_the_answer_has_an_empty_body(raw, fresh_key, alias_name):
     for operation, body in [
         ("CreateAlias", {"AliasName": alias_name, "TargetKeyId": fresh_key.id}),
+        ("UpdateAlias", {"AliasName": alias_name, "TargetKeyId": fresh_key.id}),
         ("DeleteAlias", {"AliasName": alias_name}),
     ]:
         answer = raw(operation, body)

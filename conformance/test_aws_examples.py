@@ -30,10 +30,13 @@ def prepared(kms, operation: str, given: dict, alias_name: str, account: str) ->
     for member in ("KeyId", "TargetKeyId", "DestinationKeyId"):
         if member in call:
             call[member] = key.arn if call[member].startswith("arn:") else key.id
-    if str(given.get("KeyId", "")).startswith("alias/") or operation == "DeleteAlias":
+    if str(given.get("KeyId", "")).startswith("alias/"):
         kms.create_alias(AliasName=alias_name, TargetKeyId=key.id)
-        call.pop("KeyId", None)
-        call |= {"AliasName": alias_name} if operation == "DeleteAlias" else {"KeyId": alias_name}
+        call["KeyId"] = alias_name
+    if operation in ("DeleteAlias", "UpdateAlias"):
+        kms.create_alias(AliasName=alias_name, TargetKeyId=make_key(kms).id)
+    if operation == "CancelKeyDeletion":
+        kms.schedule_key_deletion(KeyId=key.id)
     if "AliasName" in call:
         call["AliasName"] = alias_name
     if "Plaintext" in call:

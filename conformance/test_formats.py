@@ -29,6 +29,7 @@ from server import Server, run
 
 pytestmark = pytest.mark.process
 
+TAGS = {"Größe": "値", "Cost Center": "", "team": "payments"}
 CONTEXT = {"Purpose": "Test", "Department": "IT", "Ünïcode": "ключ 🔑", "empty": ""}
 NO_ROWS = bytes(32)
 
@@ -42,6 +43,7 @@ class Story:
     key: Key
     elsewhere: Key
     disabled: Key
+    pending: Key
     policy: str
     aliases: dict[str, Key]
     described: dict[str, dict]
@@ -56,7 +58,7 @@ def story(new_server, account) -> Story:
     kms.meta.events.register("before-call.kms", lambda model, **_: calls.append(model.name))
     far = client(target, OTHER_REGION)
     key = make_key(kms, Description="d" * 8192)
-    disabled, elsewhere = make_key(kms), make_key(far)
+    disabled, elsewhere, pending = make_key(kms), make_key(far), make_key(kms)
     kms.create_alias(AliasName="alias/one", TargetKeyId=key.id)
     kms.create_alias(AliasName="alias/two/parts", TargetKeyId=disabled.id)
     kms.create_alias(AliasName="alias/gone", TargetKeyId=key.id)
@@ -76,13 +78,15 @@ def story(new_server, account) -> Story:
     kms.delete_alias(AliasName="alias/two/parts")
     kms.create_alias(AliasName="alias/two/parts", TargetKeyId=key.id)
     kms.disable_key(KeyId=disabled.id)
+    kms.tag_resource(KeyId=disabled.id, Tags=[{"TagKey": key, "TagValue": value} for key, value in TAGS.items()])
+    kms.schedule_key_deletion(KeyId=pending.id, PendingWindowInDays=7)
     refusal(kms.encrypt, KeyId=disabled.id, Plaintext=b"x")
-    described = {id: kms.describe_key(KeyId=id)["KeyMetadata"] for id in (key.id, disabled.id)}
+    described = {id: kms.describe_key(KeyId=id)["KeyMetadata"] for id in (key.id, disabled.id, pending.id)}
     described[elsewhere.id] = far.describe_key(KeyId=elsewhere.id)["KeyMetadata"]
     assert target.stop() == 0
     aliases = {"alias/one": key, "alias/two/parts": key}
     deployment = Deployment(target.data, root_key(target))
-    return Story(target, deployment, key, elsewhere, disabled, text, aliases, described, blobs, calls)
+    return Story(target, deployment, key, elsewhere, disabled, pending, text, aliases, described, blobs, calls)
 
 
 def root_key(target) -> Path:
@@ -136,13 +140,13 @@ def test_every_row_opens_and_holds_no_field_that_the_document_lacks(story):
     for row in rows:
         decoded = story.deployment.decode(row)
         assert all(isinstance(name, str) for name in decoded), (row.address, decoded.keys())
-    for key in (story.key, story.elsewhere, story.disabled):
+    for key in (story.key, story.elsewhere, story.disabled, story.pending):
         decoded = story.deployment.decode(key_row(story.deployment, key))
         assert all(isinstance(name, str) for entry in decoded["materials"] for name in entry)
 
 
 def test_key_rows_say_what_describe_key_says(story, account):
-    for key in (story.key, story.elsewhere, story.disabled):
+    for key in (story.key, story.elsewhere, story.disabled, story.pending):
         row = story.deployment.decode(key_row(story.deployment, key))
         described = story.described[key.id]
         assert row["key_id"] == [id_bytes(key), False]
@@ -150,9 +154,20 @@ def test_key_rows_say_what_describe_key_says(story, account):
         assert row["created"] == round(described["CreationDate"].timestamp() * 1000)
         assert row["description"] == described["Description"]
         assert (row["spec"], row["usage"], row["origin"]) == (0, 0, 0)
-        assert row["state"] == {"Enabled": 0, "Disabled": 1}[described["KeyState"]]
+        assert row["state"] == {"Enabled": 0, "Disabled": 1, "PendingDeletion": 2}[described["KeyState"]]
         assert [entry["id"].hex() for entry in row["materials"]] == [described["CurrentKeyMaterialId"]]
     assert story.deployment.decode(key_row(story.deployment, story.key))["policy"] == story.policy
+
+
+def test_deletion_date_and_tags_are_there_only_when_the_key_has_them(story):
+    plain, tagged, pending = (
+        story.deployment.decode(key_row(story.deployment, key)) for key in (story.key, story.disabled, story.pending)
+    )
+    assert not {"deletion_date", "tags"} & set(plain)
+    assert "deletion_date" not in tagged
+    assert tagged["tags"] == [[name, TAGS[name]] for name in sorted(TAGS, key=str.encode)]
+    date = story.described[story.pending.id]["DeletionDate"]
+    assert (pending["deletion_date"], "tags" in pending) == (round(date.timestamp() * 1000), False)
 
 
 def test_row_versions_begin_at_random(story):
@@ -165,7 +180,7 @@ def test_row_versions_begin_at_random(story):
 
 def test_indexes_and_aliases_point_at_their_keys(story, account):
     deployment = story.deployment
-    for key in (story.key, story.elsewhere, story.disabled):
+    for key in (story.key, story.elsewhere, story.disabled, story.pending):
         region = key.arn.split(":")[3]
         index = deployment.decode(deployment.rows[f"account-key/{region}/{account}/{key.id}"])
         assert index == {"key_id": [id_bytes(key), False]}
@@ -224,12 +239,12 @@ def test_keyring_has_a_key_for_every_scope_and_purpose(story):
 
 def test_materials_open_and_have_the_ids_that_they_are_given(story):
     found = {}
-    for key in (story.key, story.elsewhere, story.disabled):
+    for key in (story.key, story.elsewhere, story.disabled, story.pending):
         (material,) = materials(story, key)
         assert story.deployment.material_ids(id_bytes(key), material.bytes) == [material.id]
         assert material.id.hex() == key.material
         found[material.bytes] = key
-    assert len(found) == 3 and {len(bytes) for bytes in found} == {32}
+    assert len(found) == 4 and {len(bytes) for bytes in found} == {32}
 
 
 def test_blobs_of_the_service_open(story):

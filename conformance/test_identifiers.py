@@ -29,6 +29,13 @@ def calls(kms, blob) -> dict:
         "get_key_policy": (kms.get_key_policy, "KeyId", {}),
         "put_key_policy": (kms.put_key_policy, "KeyId", {"Policy": "{}"}),
         "list_aliases": (kms.list_aliases, "KeyId", {}),
+        "list_key_policies": (kms.list_key_policies, "KeyId", {}),
+        "list_resource_tags": (kms.list_resource_tags, "KeyId", {}),
+        "schedule_key_deletion": (kms.schedule_key_deletion, "KeyId", {}),
+        "cancel_key_deletion": (kms.cancel_key_deletion, "KeyId", {}),
+        "tag_resource": (kms.tag_resource, "KeyId", {"Tags": [{"TagKey": "k", "TagValue": "v"}]}),
+        "untag_resource": (kms.untag_resource, "KeyId", {"TagKeys": ["k"]}),
+        "update_key_description": (kms.update_key_description, "KeyId", {"Description": "d"}),
         "create_alias": (kms.create_alias, "TargetKeyId", {"AliasName": "alias/conformance/never"}),
     }
 
@@ -36,7 +43,11 @@ def calls(kms, blob) -> dict:
 TAKE_ALIASES = [
     "describe_key", "encrypt", "generate_data_key", "generate_data_key_without_plaintext", "re_encrypt",
 ]  # fmt: skip
-TAKE_NO_ALIASES = ["enable_key", "disable_key", "get_key_policy", "put_key_policy", "list_aliases"]
+TAKE_NO_ALIASES = [
+    "enable_key", "disable_key", "get_key_policy", "put_key_policy", "list_aliases", "list_key_policies",
+    "list_resource_tags", "schedule_key_deletion", "cancel_key_deletion", "tag_resource", "untag_resource",
+    "update_key_description",
+]  # fmt: skip
 ALL = [*TAKE_ALIASES, *TAKE_NO_ALIASES, "create_alias"]
 
 

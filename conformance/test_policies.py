@@ -1,4 +1,4 @@
-"""GetKeyPolicy, PutKeyPolicy, and that what they hold is enforced."""
+"""GetKeyPolicy, ListKeyPolicies, PutKeyPolicy, and that what they hold is enforced."""
 
 import json
 
@@ -47,6 +47,15 @@ def test_policy_name_outside_the_pattern_is_refused(kms, key):
         "1 validation error detected: Value 'a-b' at 'policyName' failed to satisfy constraint: "
         r"Member must satisfy regular expression pattern: [\w]+",
     )
+
+
+def test_the_one_policy_is_listed_and_no_marker_leads_further(kms, key):
+    assert refusal(kms.list_key_policies, KeyId=key.id, Marker="x").code == "InvalidMarkerException"
+    for more in ({}, {"Limit": 1}, {"Limit": 1000}):
+        answer = kms.list_key_policies(KeyId=key.id, **more)
+        assert (answer["PolicyNames"], answer["Truncated"]) == (["default"], False)
+    pages = kms.get_paginator("list_key_policies").paginate(KeyId=key.arn)
+    assert [name for page in pages for name in page["PolicyNames"]] == ["default"]
 
 
 def test_policy_of_the_resource_access_manager_cannot_be_put(kms, key, account):

@@ -61,6 +61,9 @@ pub(crate) struct InitArguments {
     /// A region to serve; may be given several times
     #[arg(long = "region", value_name = "NAME", value_parser = RegionName::parse, default_value = "us-east-1")]
     pub(crate) regions: Vec<RegionName>,
+    /// Make the keys and aliases that this file (TOML) lists: for tests that want the same ones every time
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seed: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use strongroom_server::{NewCredential, NewDeployment, SystemEnv, initialise, read_passphrase};
+use strongroom_server::{NewCredential, NewDeployment, SystemEnv, initialise, read_passphrase, read_seed};
 use strongroom_types::{AccessKeyId, AccountId, Credential, Env, RegionName};
 
 use crate::arguments::InitArguments;
@@ -27,12 +27,18 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<ExitCode, Failure> {
         None => None,
     };
     let has_passphrase = passphrase.is_some();
+    let seed = match &arguments.seed {
+        Some(path) => Some(read_seed(path, account, &regions)?),
+        None => None,
+    };
+    let seeded = seed.as_ref().map(|seed| seed.counts());
     let new = NewDeployment {
         account,
         regions: regions.clone(),
         passphrase,
         root_credential: root_credential()?,
         operator_credential: NewCredential::random()?,
+        seed,
     };
     initialise(&places, new, &env)?;
     let names: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
@@ -41,6 +47,9 @@ pub(crate) fn run(arguments: &InitArguments) -> Result<ExitCode, Failure> {
     line(&format!("  regions      {}", names.join(", ")));
     line(&format!("  root key     {}", places.root_key().display()));
     line(&format!("  credentials  {}", places.credentials().display()));
+    if let Some((keys, aliases)) = seeded {
+        line(&format!("  seeded       {keys} keys, {aliases} aliases"));
+    }
     line("");
     line(
         "Keep a copy of the root key in a safe place, apart from the data: without it nothing can be opened,",

@@ -41,7 +41,7 @@ pub use keyring::{
     Keyring, KeyringEntry, KeyringError, KeyringName, KeyringNameError, Scope, ServicePurpose,
 };
 pub use marker::{MarkerBinding, MarkerError};
-pub use material::WrappedKey;
+pub use material::{GivenMaterial, WrappedKey};
 pub use random::{random_array, random_id, random_plaintext, random_text};
 pub use root::{FileRoot, PassphraseRoot, RootError, RootHolder, RootId, RootPurpose, RootSecret, open_root};
 pub use row::{Cell, ROW_OVERHEAD_BYTES, sealed_tag};

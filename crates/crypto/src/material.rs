@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use strongroom_types::limits::WRAPPED_KEY_BYTES_MAX;
-use strongroom_types::{KeyId, MaterialId, RegionName};
+use strongroom_types::{Credential, KeyId, MaterialId, RegionName};
 use zeroize::Zeroizing;
 
 use crate::envelope::{self, Envelope, SALT_BYTES, versioned_prefix};
@@ -44,6 +44,26 @@ impl KeyMaterial {
 impl fmt::Debug for KeyMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyMaterial(..)")
+    }
+}
+
+/// Material that was given from outside, and that others therefore know.
+pub struct GivenMaterial(KeyMaterial);
+
+impl GivenMaterial {
+    /// 32 bytes in base64, with padding (RFC 4648 section 4).
+    pub fn from_base64(text: &Credential) -> Option<Self> {
+        let decoded = Zeroizing::new(base64_simd::STANDARD.decode_to_vec(text.expose()).ok()?);
+        let bytes: &[u8; KEY_BYTES] = decoded.as_slice().try_into().ok()?;
+        let mut key = SecretKey::zeroed();
+        key.expose_mut().copy_from_slice(bytes);
+        Some(Self(KeyMaterial::symmetric(key)))
+    }
+}
+
+impl fmt::Debug for GivenMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GivenMaterial(..)")
     }
 }
 
@@ -131,6 +151,28 @@ impl Keyring {
         let material = KeyMaterial::symmetric(SecretKey::random()?);
         let (_, service_key) = self.service_keys(ServicePurpose::MaterialId)?.current();
         let material_id = material_id(service_key, key_id, &material)?;
+        self.wrap_new(region, key_id, material, material_id)
+    }
+
+    /// Wraps a material that was given, for its region. Whoever has seen where it was given can open everything under
+    /// it: for tests only.
+    pub fn danger_wrap_given(
+        &self,
+        region: &RegionName,
+        key_id: &KeyId,
+        given: GivenMaterial,
+    ) -> Result<(MaterialId, WrappedKey), CryptoError> {
+        let material_id = material_id(&given_material_id_key(), key_id, &given.0)?;
+        self.wrap_new(region, key_id, given.0, material_id)
+    }
+
+    fn wrap_new(
+        &self,
+        region: &RegionName,
+        key_id: &KeyId,
+        material: KeyMaterial,
+        material_id: MaterialId,
+    ) -> Result<(MaterialId, WrappedKey), CryptoError> {
         let wrapped = self.wrap_material(region, key_id, &material)?;
         // The slot of a value made a line ago is empty: the key starts unwrapped, and its first use is not slower.
         let _ = wrapped.0.slot.set(Unwrapped { key_id: *key_id, material, region: region.clone() });
@@ -153,6 +195,10 @@ impl Keyring {
             if verify_slices_are_equal(computed.as_bytes(), material_id.as_bytes()).is_ok() {
                 return Ok(());
             }
+        }
+        let given = self::material_id(&given_material_id_key(), key_id, &material)?;
+        if verify_slices_are_equal(given.as_bytes(), material_id.as_bytes()).is_ok() {
+            return Ok(());
         }
         Err(CryptoError::NotAuthentic { what: "key material id" })
     }
@@ -243,6 +289,12 @@ fn material_id(
         mac.update(field);
     }
     mac.sign().as_ref().try_into().map(MaterialId::from_bytes).map_err(|_| CryptoError::Module)
+}
+
+/// Zeros, in place of the service key: a given material has the same id in every deployment that it is given to, so that
+/// each opens the others' blobs. Its id hides nothing, as it need not.
+fn given_material_id_key() -> SecretKey {
+    SecretKey::zeroed()
 }
 
 fn with_fields<T>(region: &RegionName, key_id: &KeyId, then: impl FnOnce(&[&[u8]]) -> T) -> T {

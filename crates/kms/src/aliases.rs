@@ -1,6 +1,6 @@
-//! CreateAlias, DeleteAlias and ListAliases.
+//! CreateAlias, DeleteAlias, ListAliases and UpdateAlias.
 //!
-//! Whoever changes an alias needs the action twice: on the alias, by identity policy alone, and on the key.
+//! Whoever changes an alias needs the action on the alias, by identity policy alone, and on every key that it is about.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
 };
 use strongroom_policy::{Action, KeyNamed};
-use strongroom_records::{AliasRow, KeyRow, Loaded, Writes};
-use strongroom_types::{AccountId, AliasArn, AliasName, limits};
+use strongroom_records::{AliasRow, KeyRow, KeySpec, Loaded, RecordsError, Writes};
+use strongroom_types::{AccountId, AliasArn, AliasName, KeyId, Timestamp, limits};
 use strongroom_wire::{
     AliasListEntry, CreateAliasRequest, DeleteAliasRequest, ErrorKind, ListAliasesReply, ListAliasesRequest,
-    NoReply,
+    NoReply, UpdateAliasRequest,
 };
 
 use crate::fault;
@@ -24,9 +24,15 @@ use crate::paging::{List, page_size};
 pub(crate) struct CreateAlias;
 pub(crate) struct DeleteAlias;
 pub(crate) struct ListAliases;
+pub(crate) struct UpdateAlias;
 
 /// An alias that a request names, in the caller's account and region.
 fn named(text: &str, account: AccountId, reader: &Reader<'_>) -> Result<AliasArn, Fault> {
+    Ok(AliasArn { region: reader.region().clone(), account, name: own_name(text)? })
+}
+
+/// The name of an alias that a caller may have: not one of AWS's own.
+pub(crate) fn own_name(text: &str) -> Result<AliasName, Fault> {
     if !text.starts_with(AliasName::PREFIX) {
         return Err(fault::validation(
             "Alias must start with the prefix \"alias/\". \
@@ -38,13 +44,36 @@ fn named(text: &str, account: AccountId, reader: &Reader<'_>) -> Result<AliasArn
     if name.is_reserved() {
         return Err(Fault::bare(ErrorKind::NotAuthorized));
     }
-    Ok(AliasArn { region: reader.region().clone(), account, name })
+    Ok(name)
 }
 
 /// The action on the alias and on its key.
 fn both(action: Action, arn: &AliasArn, key: &Arc<Loaded<KeyRow>>) -> Checks {
     let on_alias = Check::Alias { action, arn: arn.clone() };
     Checks::two(on_alias, Check::key(action, key))
+}
+
+/// The key that an alias is to point to.
+fn new_target(text: &str, action: Action, reader: &mut Reader<'_>) -> Result<Arc<Loaded<KeyRow>>, Fault> {
+    if text.contains(AliasName::PREFIX) {
+        return Err(fault::validation("Aliases must refer to keys. Not aliases"));
+    }
+    lookup::find(reader, text, Accept::KeysOnly, action)
+}
+
+/// Refuses more aliases than a key may have.
+pub(crate) fn check_count(aliases: usize) -> Result<(), Fault> {
+    let max = limits::ALIASES_PER_KEY_MAX;
+    if aliases > max {
+        return Err(fault::limit_exceeded(format!("A key can have at most {max} aliases.")));
+    }
+    Ok(())
+}
+
+/// The row of a new alias.
+pub(crate) fn write_new(arn: &AliasArn, target: KeyId, now: Timestamp, writes: &mut Writes) {
+    let alias = AliasRow { target, created: now, updated: now };
+    writes.create(AliasRow::address(&arn.region, arn.account, &arn.name), alias);
 }
 
 pub(crate) struct NewAlias {
@@ -63,10 +92,7 @@ impl Operation for CreateAlias {
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<NewAlias>, Fault> {
         let account = lookup::caller_account(reader, Action::CreateAlias)?;
         let arn = named(&request.alias_name, account, reader)?;
-        if request.target_key_id.contains(AliasName::PREFIX) {
-            return Err(fault::validation("Aliases must refer to keys. Not aliases"));
-        }
-        let target = lookup::find(reader, &request.target_key_id, Accept::KeysOnly, Action::CreateAlias)?;
+        let target = new_target(&request.target_key_id, Action::CreateAlias, reader)?;
         let existing = reader.alias(account, &arn.name).map_err(fault::records)?;
         let checks = both(Action::CreateAlias, &arn, &target);
         Ok(Targets { rows: NewAlias { arn, existing, target }, checks })
@@ -74,20 +100,16 @@ impl Operation for CreateAlias {
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let NewAlias { arn, existing, target } = permit.rows();
-        lifecycle::check(target, StateClass::Alias)?;
+        lifecycle::check(target, StateClass::Edit)?;
         if existing.is_some() {
             return Err(fault::alias_exists(arn));
         }
-        if target.aliases().len() >= limits::ALIASES_PER_KEY_MAX {
-            let max = limits::ALIASES_PER_KEY_MAX;
-            return Err(fault::limit_exceeded(format!("A key can have at most {max} aliases.")));
-        }
+        check_count(target.aliases().len() + 1)?;
         let now = world.env.now();
         let mut key = (***target).clone();
         key.add_alias(arn.name.clone());
         let mut writes = Writes::default();
-        let alias = AliasRow { target: target.key_id(), created: now, updated: now };
-        writes.create(AliasRow::address(&arn.region, arn.account, &arn.name), alias);
+        write_new(arn, target.key_id(), now, &mut writes);
         writes.update(target, key);
         Ok(changed(arn, writes))
     }
@@ -100,10 +122,26 @@ impl Operation for CreateAlias {
     }
 }
 
+/// An alias that is there, and the key that it points to.
 pub(crate) struct OldAlias {
     arn: AliasArn,
     alias: Arc<Loaded<AliasRow>>,
     target: Arc<Loaded<KeyRow>>,
+}
+
+impl OldAlias {
+    fn find(name: &str, action: Action, reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let account = lookup::caller_account(reader, action)?;
+        let arn = named(name, account, reader)?;
+        let alias = reader.alias(account, &arn.name).map_err(fault::records)?;
+        let alias = alias.ok_or_else(|| fault::alias_not_found(&arn))?;
+        let target = reader.key(&alias.target).map_err(fault::records)?;
+        let target = target.ok_or_else(|| {
+            let address = KeyRow::address(&arn.region, &alias.target).to_string();
+            fault::records(RecordsError::MissingRow { address })
+        })?;
+        Ok(Self { arn, alias, target })
+    }
 }
 
 impl Operation for DeleteAlias {
@@ -114,17 +152,9 @@ impl Operation for DeleteAlias {
     const KIND: Kind = Kind::Change;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<OldAlias>, Fault> {
-        let account = lookup::caller_account(reader, Action::DeleteAlias)?;
-        let arn = named(&request.alias_name, account, reader)?;
-        let alias = reader.alias(account, &arn.name).map_err(fault::records)?;
-        let alias = alias.ok_or_else(|| fault::alias_not_found(&arn))?;
-        let target = reader.key(&alias.target).map_err(fault::records)?;
-        let target = target.ok_or_else(|| {
-            let address = KeyRow::address(&arn.region, &alias.target).to_string();
-            fault::records(strongroom_records::RecordsError::MissingRow { address })
-        })?;
-        let checks = both(Action::DeleteAlias, &arn, &target);
-        Ok(Targets { rows: OldAlias { arn, alias, target }, checks })
+        let old = OldAlias::find(&request.alias_name, Action::DeleteAlias, reader)?;
+        let checks = both(Action::DeleteAlias, &old.arn, &old.target);
+        Ok(Targets { rows: old, checks })
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -139,6 +169,64 @@ impl Operation for DeleteAlias {
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
         vec![("aliasName", Value::from(request.alias_name.as_str()))]
+    }
+}
+
+/// An alias that is there, and the key that it is to point to.
+pub(crate) struct MovedAlias {
+    old: OldAlias,
+    target: Arc<Loaded<KeyRow>>,
+}
+
+impl Operation for UpdateAlias {
+    type Request = UpdateAliasRequest;
+    type Rows = MovedAlias;
+    type Reply = NoReply;
+
+    const KIND: Kind = Kind::Change;
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<MovedAlias>, Fault> {
+        let old = OldAlias::find(&request.alias_name, Action::UpdateAlias, reader)?;
+        let target = new_target(&request.target_key_id, Action::UpdateAlias, reader)?;
+        let on_alias = Check::Alias { action: Action::UpdateAlias, arn: old.arn.clone() };
+        let on_old = Check::key(Action::UpdateAlias, &old.target);
+        let checks = Checks::three(on_alias, on_old, Check::key(Action::UpdateAlias, &target));
+        Ok(Targets { rows: MovedAlias { old, target }, checks })
+    }
+
+    /// The old key may be in any state: an alias can be taken away from a key that is to be deleted.
+    fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        let MovedAlias { old: OldAlias { arn, alias, target: old }, target: new } = permit.rows();
+        lifecycle::check(new, StateClass::Edit)?;
+        check_alike(old, new);
+        let mut writes = Writes::default();
+        if new.key_id() != old.key_id() {
+            check_count(new.aliases().len() + 1)?;
+            let (mut old_row, mut new_row) = ((***old).clone(), (***new).clone());
+            old_row.remove_alias(&arn.name);
+            new_row.add_alias(arn.name.clone());
+            writes.update(old, old_row);
+            writes.update(new, new_row);
+        }
+        let updated = world.env.now();
+        writes.update(alias, AliasRow { target: new.key_id(), created: alias.created, updated });
+        let key_id = ("keyId", Value::from(new.arn_text().to_owned()));
+        Ok(Done { response_elements: Some(vec![key_id]), ..changed(arn, writes) })
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        vec![
+            ("aliasName", Value::from(request.alias_name.as_str())),
+            ("targetKeyId", Value::from(request.target_key_id.as_str())),
+        ]
+    }
+}
+
+/// An alias stays with keys of one kind and one usage. There is one kind yet, so nothing can be refused; another does
+/// not compile before its rule stands here.
+fn check_alike(old: &KeyRow, new: &KeyRow) {
+    match (old.spec(), new.spec()) {
+        (KeySpec::SymmetricDefault, KeySpec::SymmetricDefault) => {}
     }
 }
 

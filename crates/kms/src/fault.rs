@@ -97,6 +97,11 @@ pub(crate) fn limit_exceeded(message: impl Into<String>) -> Fault {
     Fault::new(ErrorKind::LimitExceeded, message)
 }
 
+/// A tag, or tags together, that a key may not have.
+pub(crate) fn tag(message: impl Into<String>) -> Fault {
+    Fault::new(ErrorKind::Tag, message)
+}
+
 pub(crate) fn invalid_marker() -> Fault {
     Fault::new(ErrorKind::InvalidMarker, "The marker is not valid for this request.")
 }

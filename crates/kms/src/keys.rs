@@ -11,7 +11,7 @@ use strongroom_records::{AccountKeyRow, KeyRow, Loaded, Material, NewKey, Writes
 use strongroom_types::{AccountId, KeyArn, KeyId, limits};
 use strongroom_wire::{
     CreateKeyReply, CreateKeyRequest, CustomerMasterKeySpec, DescribeKeyReply, DescribeKeyRequest,
-    KeyListEntry, KeySpec, KeyUsageType, ListKeysReply, ListKeysRequest, OriginType, ResourceOwnerType,
+    KeyListEntry, KeySpec, KeyUsageType, ListKeysReply, ListKeysRequest, OriginType, ResourceOwnerType, Tag,
 };
 
 use crate::fault;
@@ -19,6 +19,7 @@ use crate::lookup::{self, Accept};
 use crate::metadata::key_metadata;
 use crate::paging::{List, page_size};
 use crate::policies::ProposedPolicy;
+use crate::tags;
 
 pub(crate) struct CreateKey;
 pub(crate) struct DescribeKey;
@@ -48,13 +49,19 @@ impl Operation for CreateKey {
             Some(text) => Some(ProposedPolicy::read(text, reader)?),
             None => None,
         };
-        let check = Check::Account { action: Action::CreateKey };
-        Ok(Targets { rows: Plan { account, policy }, checks: Checks::one(check) })
+        let create = Check::Account { action: Action::CreateKey };
+        let checks = if tags(request).is_empty() {
+            Checks::one(create)
+        } else {
+            Checks::two(create, Check::NewKey { action: Action::TagResource })
+        };
+        Ok(Targets { rows: Plan { account, policy }, checks })
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let request = permit.request();
         check_built(request)?;
+        let tags = tags::read(tags(request))?;
         let region = permit.caller().region();
         let account = permit.rows().account;
         let key_id = KeyId::single_region(world.env.random_id());
@@ -62,7 +69,7 @@ impl Operation for CreateKey {
         let (policy_text, policy) = policy_for(permit, &arn)?;
         let now = world.env.now();
         let (id, wrapped) = world.keyring.generate_symmetric(region, &key_id).map_err(fault::crypto)?;
-        let key = KeyRow::symmetric(NewKey {
+        let mut key = KeyRow::symmetric(NewKey {
             region: region.clone(),
             account,
             key_id,
@@ -72,13 +79,13 @@ impl Operation for CreateKey {
             policy,
             material: Material { id, wrapped, created: now },
         });
+        for tag in tags {
+            key.set_tag(tag);
+        }
         let metadata = key_metadata(&key);
         let recorded = recorded_metadata(&key);
-        let mut writes = Writes::default();
-        writes.create(KeyRow::address(region, &key_id), key);
-        writes.create(AccountKeyRow::address(region, account, &key_id), AccountKeyRow { key_id });
         let mut done = Done::reply(CreateKeyReply { key_metadata: Some(metadata) });
-        done.writes = writes;
+        write_new(key, &mut done.writes);
         done.response_elements = Some(vec![("keyMetadata", recorded)]);
         done.resources = vec![arn.to_string()];
         Ok(done)
@@ -104,8 +111,15 @@ impl Operation for CreateKey {
         if let Some(policy) = &request.policy {
             out.push(("policy", Value::from(policy.as_str())));
         }
+        if !tags(request).is_empty() {
+            out.push(("tags", tags::recorded(tags(request))));
+        }
         out
     }
+}
+
+fn tags(request: &CreateKeyRequest) -> &[Tag] {
+    request.tags.as_deref().unwrap_or_default()
 }
 
 fn effective_spec(request: &CreateKeyRequest) -> KeySpec {
@@ -149,9 +163,6 @@ fn check_built(request: &CreateKeyRequest) -> Result<(), Fault> {
     if request.xks_key_id.is_some() {
         return Err(fault::not_built("XksKeyId"));
     }
-    if request.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
-        return Err(fault::not_built("CreateKey with Tags"));
-    }
     Ok(())
 }
 
@@ -177,12 +188,23 @@ fn policy_for(permit: &Permit<CreateKey>, arn: &KeyArn) -> Result<(String, KeyPo
     let bypass = permit.request().bypass_policy_lockout_safety_check.unwrap_or(false);
     match &permit.rows().policy {
         Some(proposed) => proposed.judge(permit, arn, bypass),
-        None => {
-            let text = default_key_policy(arn.region.partition(), arn.account);
-            let policy = KeyPolicy::parse(&text).map_err(Fault::internal)?;
-            Ok((text, policy))
-        }
+        None => default_policy(arn),
     }
+}
+
+/// The policy of a key for which none was given.
+pub(crate) fn default_policy(arn: &KeyArn) -> Result<(String, KeyPolicy), Fault> {
+    let text = default_key_policy(arn.region.partition(), arn.account);
+    let policy = KeyPolicy::parse(&text).map_err(Fault::internal)?;
+    Ok((text, policy))
+}
+
+/// The rows of a new key: its own, and its place in the account's index.
+pub(crate) fn write_new(key: KeyRow, writes: &mut Writes) {
+    let (address, key_id) = (KeyRow::address(key.region(), &key.key_id()), key.key_id());
+    let index = AccountKeyRow::address(key.region(), key.account(), &key_id);
+    writes.create(address, key);
+    writes.create(index, AccountKeyRow { key_id });
 }
 
 fn recorded_metadata(key: &KeyRow) -> Value<'static> {

@@ -1,7 +1,7 @@
 //! The operations of AWS KMS.
 //!
-//! Each operation is a type with one `impl Operation`, grouped by concept: [`keys`], [`states`], [`aliases`],
-//! [`policies`], [`encryption`], [`data_keys`], [`random`]. An operation names the rows and actions that must be
+//! Each operation is a type with one `impl Operation`, grouped by concept: [`keys`], [`descriptions`], [`states`],
+//! [`deletion`], [`aliases`], [`tags`], [`policies`], [`encryption`], [`data_keys`], [`random`]. An operation names the rows and actions that must be
 //! decided, and runs only with the permit that the pipeline mints from them. [`Service`] routes all operations of the
 //! protocol by name, without a wildcard; what is not built yet is refused clearly, after authentication.
 //!
@@ -10,6 +10,8 @@
 
 mod aliases;
 mod data_keys;
+mod deletion;
+mod descriptions;
 mod encryption;
 mod fault;
 mod keys;
@@ -19,7 +21,10 @@ mod metadata;
 mod paging;
 mod policies;
 mod random;
+mod seed;
 mod service;
 mod states;
+mod tags;
 
+pub use seed::{Seed, SeedError, SeedKey};
 pub use service::{BUILT, Service};

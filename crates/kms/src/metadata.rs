@@ -34,12 +34,13 @@ pub(crate) fn key_metadata(key: &KeyRow) -> KeyMetadata {
         key_spec: Some(spec),
         encryption_algorithms: Some(encryption_algorithms),
         multi_region: Some(false),
+        deletion_date: key.deletion_date(),
         current_key_material_id: key.current_material().map(|material| material.id.to_string()),
         ..KeyMetadata::default()
     }
 }
 
-fn wire_state(state: KeyState) -> WireKeyState {
+pub(crate) fn wire_state(state: KeyState) -> WireKeyState {
     match state {
         KeyState::Enabled => WireKeyState::Enabled,
         KeyState::Disabled => WireKeyState::Disabled,

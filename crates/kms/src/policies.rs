@@ -1,4 +1,4 @@
-//! GetKeyPolicy and PutKeyPolicy, and what every operation that takes a policy asks of it.
+//! GetKeyPolicy, ListKeyPolicies and PutKeyPolicy, and what every operation that takes a policy asks of it.
 
 use std::sync::Arc;
 
@@ -6,13 +6,17 @@ use strongroom_audit::Value;
 use strongroom_pipeline::{
     Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
 };
-use strongroom_policy::{Action, KeyPolicy, PolicyError, check_length, would_lock_out};
+use strongroom_policy::{Action, KeyPolicy, PolicyError, Principal, check_length, would_lock_out};
 use strongroom_records::{KeyRow, Loaded, Writes};
-use strongroom_types::KeyArn;
-use strongroom_wire::{ErrorKind, GetKeyPolicyReply, GetKeyPolicyRequest, NoReply, PutKeyPolicyRequest};
+use strongroom_types::{AccountId, KeyArn, Partition, limits};
+use strongroom_wire::{
+    ErrorKind, GetKeyPolicyReply, GetKeyPolicyRequest, ListKeyPoliciesReply, ListKeyPoliciesRequest, NoReply,
+    PutKeyPolicyRequest,
+};
 
 use crate::fault;
 use crate::lookup::{self, Accept};
+use crate::paging::page_size;
 
 /// The name of the one policy that a key has.
 const DEFAULT: &str = "default";
@@ -20,6 +24,7 @@ const DEFAULT: &str = "default";
 const AWS_RAM: &str = "AWS_RAM";
 
 pub(crate) struct GetKeyPolicy;
+pub(crate) struct ListKeyPolicies;
 pub(crate) struct PutKeyPolicy;
 
 /// A policy that a request proposes, read before the decision and judged after it.
@@ -36,9 +41,19 @@ enum PolicyProblem {
 impl ProposedPolicy {
     /// Parses the policy and looks its principals up: a principal must exist.
     pub(crate) fn read(text: &str, reader: &Reader<'_>) -> Result<Self, Fault> {
+        let has_account = |account| reader.has_account(account).map_err(fault::records);
+        Self::parse(text, reader.region().partition(), has_account)
+    }
+
+    /// The same, where something else than a reader knows which accounts there are.
+    pub(crate) fn parse(
+        text: &str,
+        partition: Partition,
+        has_account: impl FnMut(AccountId) -> Result<bool, Fault>,
+    ) -> Result<Self, Fault> {
         let parsed = match check_length(text).and_then(|()| KeyPolicy::parse(text)) {
             Err(error) => Err(PolicyProblem::Error(error)),
-            Ok(policy) if principals_exist(&policy, reader)? => Ok(policy),
+            Ok(policy) if principals_exist(&policy, partition, has_account)? => Ok(policy),
             Ok(_) => Err(PolicyProblem::UnknownPrincipal),
         };
         Ok(Self { text: text.to_owned(), parsed })
@@ -51,8 +66,18 @@ impl ProposedPolicy {
         arn: &KeyArn,
         bypass_lockout_check: bool,
     ) -> Result<(String, KeyPolicy), Fault> {
+        self.judge_for(permit.caller().principal(), arn, bypass_lockout_check)
+    }
+
+    /// The same, at the wish of this principal.
+    pub(crate) fn judge_for(
+        &self,
+        principal: &Principal,
+        arn: &KeyArn,
+        bypass_lockout_check: bool,
+    ) -> Result<(String, KeyPolicy), Fault> {
         let policy = self.parsed.as_ref().map_err(PolicyProblem::to_fault)?;
-        if !bypass_lockout_check && would_lock_out(policy, permit.caller().principal(), arn) {
+        if !bypass_lockout_check && would_lock_out(policy, principal, arn) {
             let message = "The new key policy will not allow you to update the key policy in the future.";
             return Err(Fault::new(ErrorKind::MalformedPolicyDocument, message));
         }
@@ -61,15 +86,18 @@ impl ProposedPolicy {
 }
 
 /// A principal must exist. Which accounts there are is known here, the rest `policy` knows.
-fn principals_exist(policy: &KeyPolicy, reader: &Reader<'_>) -> Result<bool, Fault> {
-    let partition = reader.region().partition();
+fn principals_exist(
+    policy: &KeyPolicy,
+    partition: Partition,
+    mut has_account: impl FnMut(AccountId) -> Result<bool, Fault>,
+) -> Result<bool, Fault> {
     for principal in policy.principals() {
         let mut looked_up = Ok(false);
         let exists = principal.exists(partition, |account| {
-            looked_up = reader.has_account(account);
+            looked_up = has_account(account);
             matches!(looked_up, Ok(true))
         });
-        looked_up.map_err(fault::records)?;
+        looked_up?;
         if !exists {
             return Ok(false);
         }
@@ -125,6 +153,39 @@ impl Operation for GetKeyPolicy {
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
         let name = request.policy_name.as_deref().unwrap_or(DEFAULT);
         vec![("keyId", Value::from(request.key_id.as_str())), ("policyName", Value::from(name))]
+    }
+}
+
+impl Operation for ListKeyPolicies {
+    type Request = ListKeyPoliciesRequest;
+    type Rows = Arc<Loaded<KeyRow>>;
+    type Reply = ListKeyPoliciesReply;
+
+    const KIND: Kind = Kind::Read;
+
+    fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
+        page_size(request.limit, limits::LIST_KEY_POLICIES_DEFAULT, limits::LIST_KEY_POLICIES_MAX)?;
+        let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::ListKeyPolicies)?;
+        let checks = Checks::one(Check::key(Action::ListKeyPolicies, &key));
+        Ok(Targets { rows: key, checks })
+    }
+
+    /// Every key has its one policy, so the first page is the last and no marker is ever given out.
+    fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        if permit.request().marker.is_some() {
+            return Err(fault::invalid_marker());
+        }
+        Ok(Done::reply(ListKeyPoliciesReply {
+            policy_names: Some(vec![DEFAULT.to_owned()]),
+            next_marker: None,
+            truncated: Some(false),
+        }))
+    }
+
+    fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        let key_id = ("keyId", Value::from(request.key_id.as_str()));
+        let limit = request.limit.map(|limit| ("limit", Value::Integer(limit.into())));
+        [key_id].into_iter().chain(limit).collect()
     }
 }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use strongroom_pipeline::{Answer, Arrival, Corridor, Visit};
 use strongroom_wire::{self as wire, Operation};
 
-use crate::aliases::{CreateAlias, DeleteAlias, ListAliases};
+use crate::aliases::{CreateAlias, DeleteAlias, ListAliases, UpdateAlias};
 use crate::data_keys::{GenerateDataKey, GenerateDataKeyWithoutPlaintext};
+use crate::deletion::{CancelKeyDeletion, ScheduleKeyDeletion};
+use crate::descriptions::UpdateKeyDescription;
 use crate::encryption::{Decrypt, Encrypt, ReEncrypt};
 use crate::fault;
 use crate::keys::{CreateKey, DescribeKey, ListKeys};
-use crate::policies::{GetKeyPolicy, PutKeyPolicy};
+use crate::policies::{GetKeyPolicy, ListKeyPolicies, PutKeyPolicy};
 use crate::random::GenerateRandom;
 use crate::states::{DisableKey, EnableKey};
+use crate::tags::{ListResourceTags, TagResource, UntagResource};
 
 /// AWS KMS for the accounts and regions of one deployment.
 pub struct Service {
@@ -47,9 +50,10 @@ macro_rules! operations {
 operations! {
     hot: Decrypt, DescribeKey, Encrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom, ReEncrypt;
     built:
-    CreateAlias, CreateKey, DeleteAlias, DisableKey, EnableKey, GetKeyPolicy, ListAliases, ListKeys, PutKeyPolicy;
+    CancelKeyDeletion, CreateAlias, CreateKey, DeleteAlias, DisableKey, EnableKey, GetKeyPolicy, ListAliases,
+    ListKeyPolicies, ListKeys, ListResourceTags, PutKeyPolicy, ScheduleKeyDeletion, TagResource, UntagResource,
+    UpdateAlias, UpdateKeyDescription;
     not_built:
-    CancelKeyDeletion => CancelKeyDeletionRequest,
     ConnectCustomKeyStore => ConnectCustomKeyStoreRequest,
     CreateCustomKeyStore => CreateCustomKeyStoreRequest,
     CreateGrant => CreateGrantRequest,
@@ -71,21 +75,14 @@ operations! {
     GetPublicKey => GetPublicKeyRequest,
     ImportKeyMaterial => ImportKeyMaterialRequest,
     ListGrants => ListGrantsRequest,
-    ListKeyPolicies => ListKeyPoliciesRequest,
     ListKeyRotations => ListKeyRotationsRequest,
-    ListResourceTags => ListResourceTagsRequest,
     ListRetirableGrants => ListRetirableGrantsRequest,
     ReplicateKey => ReplicateKeyRequest,
     RetireGrant => RetireGrantRequest,
     RevokeGrant => RevokeGrantRequest,
     RotateKeyOnDemand => RotateKeyOnDemandRequest,
-    ScheduleKeyDeletion => ScheduleKeyDeletionRequest,
     Sign => SignRequest,
-    TagResource => TagResourceRequest,
-    UntagResource => UntagResourceRequest,
-    UpdateAlias => UpdateAliasRequest,
     UpdateCustomKeyStore => UpdateCustomKeyStoreRequest,
-    UpdateKeyDescription => UpdateKeyDescriptionRequest,
     UpdatePrimaryRegion => UpdatePrimaryRegionRequest,
     Verify => VerifyRequest,
     VerifyMac => VerifyMacRequest,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use strongroom_audit::Value;
 use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
 use strongroom_policy::Action;
-use strongroom_records::{KeyRow, KeyState, Loaded, Writes};
+use strongroom_records::{KeyRow, Loaded};
 use strongroom_wire::{DisableKeyRequest, EnableKeyRequest, NoReply};
 
-use crate::lifecycle::{self, StateClass};
+use crate::lifecycle::{self, KeyEvent};
 use crate::lookup::{self, Accept};
 use crate::policies::key_changed;
 
@@ -26,15 +26,13 @@ fn switch_targets(
 }
 
 /// Both are idempotent: a key that is in the state already is left as it is.
-fn switch(key: &Loaded<KeyRow>, state: KeyState) -> Result<Done<NoReply>, Fault> {
-    lifecycle::check(key, StateClass::Switch)?;
+fn switch(key: &Loaded<KeyRow>, event: KeyEvent) -> Result<Done<NoReply>, Fault> {
+    let state = lifecycle::after(key, event)?;
     let mut done = key_changed(key);
     if key.state() != state {
         let mut row = (**key).clone();
         row.set_state(state);
-        let mut writes = Writes::default();
-        writes.update(key, row);
-        done.writes = writes;
+        done.writes.update(key, row);
     }
     Ok(done)
 }
@@ -51,7 +49,7 @@ impl Operation for DisableKey {
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
-        switch(permit.rows(), KeyState::Disabled)
+        switch(permit.rows(), KeyEvent::Disable)
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
@@ -71,7 +69,7 @@ impl Operation for EnableKey {
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
-        switch(permit.rows(), KeyState::Enabled)
+        switch(permit.rows(), KeyEvent::Enable)
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {

@@ -7,10 +7,12 @@ use common::{
 };
 use serde_json::{Value, json};
 
-/// The built operations that name a key, for this key.
+/// The built operations that name a key, for this key. `alias/own` is the caller's.
 fn operations(key: &str) -> Vec<(&'static str, Value)> {
     let open = policy("Allow", json!("*"), json!("kms:*"));
+    let tags = json!([{ "TagKey": "a", "TagValue": "" }]);
     vec![
+        ("CancelKeyDeletion", json!({ "KeyId": key })),
         ("CreateAlias", json!({ "AliasName": "alias/mine", "TargetKeyId": key })),
         ("DescribeKey", json!({ "KeyId": key })),
         ("DisableKey", json!({ "KeyId": key })),
@@ -20,7 +22,14 @@ fn operations(key: &str) -> Vec<(&'static str, Value)> {
         ("GenerateDataKeyWithoutPlaintext", json!({ "KeyId": key, "NumberOfBytes": 16 })),
         ("GetKeyPolicy", json!({ "KeyId": key })),
         ("ListAliases", json!({ "KeyId": key })),
+        ("ListKeyPolicies", json!({ "KeyId": key })),
+        ("ListResourceTags", json!({ "KeyId": key })),
         ("PutKeyPolicy", json!({ "KeyId": key, "Policy": open })),
+        ("ScheduleKeyDeletion", json!({ "KeyId": key })),
+        ("TagResource", json!({ "KeyId": key, "Tags": tags })),
+        ("UntagResource", json!({ "KeyId": key, "TagKeys": ["a"] })),
+        ("UpdateAlias", json!({ "AliasName": "alias/own", "TargetKeyId": key })),
+        ("UpdateKeyDescription", json!({ "KeyId": key, "Description": "x" })),
     ]
 }
 
@@ -41,6 +50,7 @@ fn denied(action: &str, on: &str) -> common::Refusal {
 #[test]
 fn unknown_and_forbidden_foreign_keys_are_refused_alike() {
     let deployment = Deployment::new();
+    deployment.create_alias(FOREIGN, "alias/own", &deployment.create_key(FOREIGN));
     let forbidden = deployment.create_key(ROOT);
     let disabled = deployment.create_key(ROOT);
     deployment.ok(ROOT, "DisableKey", json!({ "KeyId": disabled }));
@@ -116,6 +126,7 @@ fn blobs_of_unknown_and_forbidden_keys_are_refused_alike() {
 #[test]
 fn a_key_that_names_the_other_account_is_its_to_use_and_not_to_govern() {
     let deployment = Deployment::new();
+    deployment.create_alias(FOREIGN, "alias/own", &deployment.create_key(FOREIGN));
     let shared = policy("Allow", json!({ "AWS": [OWNER, STRANGER] }), json!("kms:*"));
     let key_id = deployment.create_key_with(ROOT, json!({ "Policy": shared }));
     deployment.create_alias(ROOT, "alias/app", &key_id);
@@ -150,6 +161,7 @@ fn a_key_that_names_the_other_account_is_its_to_use_and_not_to_govern() {
 #[test]
 fn only_what_the_policy_grants_is_granted() {
     let deployment = Deployment::new();
+    deployment.create_alias(FOREIGN, "alias/own", &deployment.create_key(FOREIGN));
     let statements = json!([
         { "Effect": "Allow", "Principal": root_of(OWNER), "Action": "kms:*", "Resource": "*" },
         { "Effect": "Allow", "Principal": root_of(STRANGER), "Action": "kms:Encrypt", "Resource": "*" },

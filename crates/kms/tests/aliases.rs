@@ -1,4 +1,4 @@
-//! CreateAlias, DeleteAlias and what ListAliases shows of them.
+//! CreateAlias, UpdateAlias, DeleteAlias and what ListAliases shows of them.
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,6 +15,10 @@ fn create(deployment: &Deployment, name: &str, target: &str) -> Result<Value, co
 
 fn delete(deployment: &Deployment, name: &str) -> Result<Value, common::Refusal> {
     deployment.call(ROOT, "DeleteAlias", json!({ "AliasName": name }))
+}
+
+fn update(deployment: &Deployment, name: &str, target: &str) -> Result<Value, common::Refusal> {
+    deployment.call(ROOT, "UpdateAlias", json!({ "AliasName": name, "TargetKeyId": target }))
 }
 
 fn names(deployment: &Deployment, body: Value) -> Vec<String> {
@@ -34,16 +38,19 @@ fn names_that_are_no_aliases_are_refused() {
                   Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html";
     for name in ["app", "alia/app", "Alias/app"] {
         assert_eq!(create(&deployment, name, &key_id).unwrap_err(), refusal("Validation", prefix));
+        assert_eq!(update(&deployment, name, &key_id).unwrap_err(), refusal("Validation", prefix));
         assert_eq!(delete(&deployment, name).unwrap_err(), refusal("Validation", prefix));
     }
     for name in ["alias/", "alias/a:b"] {
         let told = refusal("Validation", format!("{name} contains invalid characters for an alias"));
         assert_eq!(create(&deployment, name, &key_id).unwrap_err(), told);
+        assert_eq!(update(&deployment, name, &key_id).unwrap_err(), told);
         assert_eq!(delete(&deployment, name).unwrap_err(), told);
     }
     for name in ["alias/aws/s3", "alias/aws/"] {
         let told = create(&deployment, name, &key_id).unwrap_err();
         assert_eq!((&*told.error, told.message), ("NotAuthorizedException", None));
+        assert_eq!(update(&deployment, name, &key_id).unwrap_err().error, "NotAuthorizedException");
         assert_eq!(delete(&deployment, name).unwrap_err().error, "NotAuthorizedException");
     }
     // The model's own pattern and length come first.
@@ -62,8 +69,9 @@ fn an_alias_may_not_point_to_an_alias() {
     let key_id = deployment.create_key(ROOT);
     create(&deployment, "alias/app", &key_id).unwrap();
     for target in ["alias/app".to_owned(), arn("alias/app")] {
-        let told = create(&deployment, "alias/second", &target).unwrap_err();
-        assert_eq!(told, refusal("Validation", "Aliases must refer to keys. Not aliases"));
+        let told = refusal("Validation", "Aliases must refer to keys. Not aliases");
+        assert_eq!(create(&deployment, "alias/second", &target).unwrap_err(), told);
+        assert_eq!(update(&deployment, "alias/app", &target).unwrap_err(), told);
     }
     create(&deployment, "alias/second", &key_arn(US, OWNER, &key_id)).unwrap();
 }
@@ -88,11 +96,12 @@ fn a_name_is_taken_once_in_a_region() {
 }
 
 #[test]
-fn an_alias_that_is_not_there_cannot_be_deleted() {
+fn an_alias_that_is_not_there_cannot_be_deleted_or_moved() {
     let deployment = Deployment::new();
     let told = refusal("NotFound", format!("Alias {} is not found.", arn("alias/app")));
     assert_eq!(delete(&deployment, "alias/app").unwrap_err(), told);
     let key_id = deployment.create_key(ROOT);
+    assert_eq!(update(&deployment, "alias/app", &key_id).unwrap_err(), told);
     create(&deployment, "alias/app", &key_id).unwrap();
     delete(&deployment, "alias/app").unwrap();
     assert_eq!(delete(&deployment, "alias/app").unwrap_err(), told);
@@ -109,6 +118,10 @@ fn a_key_has_fifty_aliases_and_no_more() {
     let told = create(&deployment, &name(50), &key_id).unwrap_err();
     assert_eq!(told.error, "LimitExceededException");
     create(&deployment, &name(50), &other).unwrap();
+    let told = update(&deployment, &name(50), &key_id).unwrap_err();
+    assert_eq!(told, refusal("LimitExceeded", "A key can have at most 50 aliases."));
+    // One that the key has already is none more.
+    update(&deployment, &name(7), &key_id).unwrap();
     delete(&deployment, &name(7)).unwrap();
     create(&deployment, "alias/in-its-place", &key_id).unwrap();
     assert_eq!(names(&deployment, json!({ "KeyId": key_id })).len(), 50);
@@ -172,4 +185,47 @@ fn the_right_is_needed_on_the_key_too() {
         key_arn(US, OWNER, &key_id)
     );
     assert_eq!(told, refusal("AccessDenied", message));
+}
+
+#[test]
+fn a_moved_alias_names_the_new_key_when_the_call_returns() {
+    let deployment = Deployment::new();
+    let (one, other) = (deployment.create_key(ROOT), deployment.create_key(ROOT));
+    create(&deployment, "alias/app", &one).unwrap();
+    create(&deployment, "alias/stays", &one).unwrap();
+    let told = refusal("NotFound", format!("Key '{}' does not exist", key_arn(US, OWNER, NO_KEY)));
+    assert_eq!(update(&deployment, "alias/app", NO_KEY).unwrap_err(), told);
+    let there = deployment.create_key(ROOT_EU);
+    assert_eq!(update(&deployment, "alias/app", &there).unwrap_err().error, "NotFoundException");
+    for target in [&other, &other, &one, &other] {
+        deployment.env.advance(Duration::from_secs(5));
+        assert_eq!(update(&deployment, "alias/app", target).unwrap(), Value::Null);
+        let described = deployment.ok(ROOT, "DescribeKey", json!({ "KeyId": "alias/app" }));
+        assert_eq!(described["KeyMetadata"]["KeyId"], json!(target));
+    }
+    assert_eq!(names(&deployment, json!({ "KeyId": one })), ["alias/stays"]);
+    let listed = deployment.ok(ROOT, "ListAliases", json!({ "KeyId": other }));
+    let dates = ["CreationDate", "LastUpdatedDate"].map(|date| listed["Aliases"][0][date].as_f64());
+    assert_eq!(dates, [Some(1_767_225_600.0), Some(1_767_225_620.0)]);
+    deployment.assert_clean();
+}
+
+#[test]
+fn moving_an_alias_needs_the_right_on_both_keys() {
+    let deployment = Deployment::new();
+    let (open, closed) = (deployment.create_key(ROOT), deployment.create_key(ROOT));
+    create(&deployment, "alias/on-open", &open).unwrap();
+    create(&deployment, "alias/on-closed", &closed).unwrap();
+    let policy =
+        common::policy("Allow", common::root_of(OWNER), json!(["kms:PutKeyPolicy", "kms:DescribeKey"]));
+    deployment.ok(ROOT, "PutKeyPolicy", json!({ "KeyId": closed, "Policy": policy }));
+    let message = format!(
+        "User: arn:aws:iam::{OWNER}:root is not authorized to perform: kms:UpdateAlias on resource: {} because no \
+         resource-based policy allows the kms:UpdateAlias action",
+        key_arn(US, OWNER, &closed)
+    );
+    for (name, target) in [("alias/on-open", &closed), ("alias/on-closed", &open)] {
+        assert_eq!(update(&deployment, name, target).unwrap_err(), refusal("AccessDenied", &*message));
+    }
+    deployment.assert_clean();
 }

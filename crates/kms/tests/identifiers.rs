@@ -23,7 +23,20 @@ const ANY_FORM: [(&str, &str); 5] = [
 ];
 
 /// The operations that take ids and key ARNs only.
-const KEYS_ONLY: [&str; 5] = ["DisableKey", "EnableKey", "GetKeyPolicy", "ListAliases", "PutKeyPolicy"];
+const KEYS_ONLY: [&str; 12] = [
+    "DisableKey",
+    "EnableKey",
+    "GetKeyPolicy",
+    "ListAliases",
+    "ListKeyPolicies",
+    "ListResourceTags",
+    "PutKeyPolicy",
+    "TagResource",
+    "UntagResource",
+    "UpdateKeyDescription",
+    "ScheduleKeyDeletion",
+    "CancelKeyDeletion",
+];
 
 fn body(operation: &str, member: &str, key: &str, blob: &str) -> Value {
     let mut body = match operation {
@@ -31,6 +44,9 @@ fn body(operation: &str, member: &str, key: &str, blob: &str) -> Value {
         "GenerateDataKey" | "GenerateDataKeyWithoutPlaintext" => json!({ "NumberOfBytes": 1 }),
         "PutKeyPolicy" => json!({ "Policy": common::policy("Allow", json!("*"), json!("kms:*")) }),
         "ReEncrypt" => json!({ "CiphertextBlob": blob }),
+        "TagResource" => json!({ "Tags": [{ "TagKey": "a", "TagValue": "b" }] }),
+        "UntagResource" => json!({ "TagKeys": ["a"] }),
+        "UpdateKeyDescription" => json!({ "Description": "new" }),
         _ => json!({}),
     };
     body[member] = json!(key);
@@ -68,6 +84,7 @@ fn wrong_texts() -> Vec<(String, Refusal)> {
 fn wrong_texts_are_told_apart_in_every_operation() {
     let deployment = Deployment::new();
     let key_id = deployment.create_key(ROOT);
+    deployment.create_alias(ROOT, "alias/app", &key_id);
     let blob = deployment.encrypt(ROOT, &key_id, b"x");
     let operations = ANY_FORM.into_iter().chain(KEYS_ONLY.map(|operation| (operation, "KeyId")));
     for (operation, member) in operations {
@@ -79,8 +96,9 @@ fn wrong_texts_are_told_apart_in_every_operation() {
     for (text, told) in wrong_texts() {
         let decrypt = json!({ "KeyId": text, "CiphertextBlob": blob });
         assert_eq!(deployment.refused(ROOT, "Decrypt", decrypt), told);
-        let alias = json!({ "AliasName": "alias/new", "TargetKeyId": text });
-        assert_eq!(deployment.refused(ROOT, "CreateAlias", alias), told);
+        let alias = |name: &str| json!({ "AliasName": name, "TargetKeyId": text });
+        assert_eq!(deployment.refused(ROOT, "CreateAlias", alias("alias/new")), told);
+        assert_eq!(deployment.refused(ROOT, "UpdateAlias", alias("alias/app")), told);
     }
 }
 
@@ -119,8 +137,9 @@ fn operations_on_the_key_itself_take_no_alias() {
             );
         }
     }
-    for operation in KEYS_ONLY {
-        for text in [key_id.clone(), key_arn(US, OWNER, &key_id)] {
+    for text in [key_id.clone(), key_arn(US, OWNER, &key_id)] {
+        // In this order: the last two schedule the key's deletion and call it off.
+        for operation in KEYS_ONLY {
             deployment.ok(ROOT, operation, body(operation, "KeyId", &text, ""));
         }
     }

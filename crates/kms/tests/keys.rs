@@ -1,4 +1,4 @@
-//! CreateKey and DescribeKey: the metadata, the refusals, and what is routed but not built.
+//! CreateKey, DescribeKey and UpdateKeyDescription: the metadata, the refusals, and what is routed but not built.
 
 mod common;
 
@@ -45,12 +45,11 @@ fn what_is_not_built_is_refused_and_creates_nothing() {
         json!({ "CustomKeyStoreId": "cks-1234567890abcdef0" }),
         json!({ "XksKeyId": "x" }),
         json!({ "MultiRegion": true }),
-        json!({ "Tags": [{ "TagKey": "a", "TagValue": "b" }] }),
     ] {
         assert_eq!(refused(&deployment, body.clone()).error, "UnsupportedOperationException", "{body}");
     }
     assert_eq!(deployment.ok(ROOT, "ListKeys", json!({}))["Keys"], json!([]));
-    deployment.create_key_with(ROOT, json!({ "MultiRegion": false, "Tags": [], "Origin": "AWS_KMS" }));
+    deployment.create_key_with(ROOT, json!({ "MultiRegion": false, "Origin": "AWS_KMS" }));
 }
 
 #[test]
@@ -63,6 +62,31 @@ fn a_description_has_8192_characters_and_no_more() {
     let key_id = deployment.create_key_with(ROOT, json!({ "Description": description }));
     let described = deployment.ok(ROOT, "DescribeKey", json!({ "KeyId": key_id }));
     assert_eq!(described["KeyMetadata"]["Description"], json!(description));
+}
+
+#[test]
+fn a_description_is_replaced_whole() {
+    let deployment = Deployment::new();
+    let key_id = deployment.create_key_with(ROOT, json!({ "Description": "first" }));
+    let update = |description: Value| {
+        deployment.call(ROOT, "UpdateKeyDescription", json!({ "KeyId": key_id, "Description": description }))
+    };
+    let described = || deployment.ok(ROOT, "DescribeKey", json!({ "KeyId": key_id }))["KeyMetadata"].clone();
+    let before = described();
+    for (wrong, told) in [
+        (json!("d".repeat(8193)), "Member must have length less than or equal to 8192"),
+        (Value::Null, "Value null at 'description' failed to satisfy constraint: Member must not be null"),
+    ] {
+        assert!(update(wrong).unwrap_err().message.unwrap().ends_with(told));
+    }
+    assert_eq!(described(), before);
+    for description in ["é".repeat(8192), "second".to_owned(), "second".to_owned(), String::new()] {
+        assert_eq!(update(json!(description)).unwrap(), Value::Null);
+        let mut expected = before.clone();
+        expected["Description"] = json!(description);
+        assert_eq!(described(), expected);
+    }
+    deployment.assert_clean();
 }
 
 #[test]
@@ -122,6 +146,6 @@ fn every_operation_of_the_protocol_answers_and_what_is_not_built_says_so() {
         let message = format!("{} is not built yet in this version of Strongroom", operation.name());
         assert_eq!(told, refusal("UnsupportedOperation", message));
     }
-    let told = deployment.refused(ROOT, "ScheduleKeyDeletion", json!({ "KeyId": "x" }));
+    let told = deployment.refused(ROOT, "GetPublicKey", json!({ "KeyId": "x" }));
     assert_eq!(told.error, "UnsupportedOperationException");
 }

@@ -176,3 +176,29 @@ fn a_foreign_right_is_in_force_and_out_of_force_when_the_call_returns() {
         deployment.ok(FOREIGN, "Encrypt", body.clone());
     }
 }
+
+#[test]
+fn the_one_policy_is_listed() {
+    let deployment = Deployment::new();
+    let key_id = deployment.create_key(ROOT);
+    let list = |body: Value| {
+        let mut body = body;
+        body["KeyId"] = json!(key_id);
+        deployment.call(ROOT, "ListKeyPolicies", body)
+    };
+    for (limit, bound) in [(0, "greater than or equal to 1"), (1001, "less than or equal to 1000")] {
+        let told = list(json!({ "Limit": limit })).unwrap_err();
+        assert!(told.message.unwrap().ends_with(&format!("Member must have value {bound}")), "{limit}");
+    }
+    // No marker was ever given out for it, so every one is another list's.
+    deployment.create_key(ROOT);
+    let of_keys = deployment.ok(ROOT, "ListKeys", json!({ "Limit": 1 }))["NextMarker"].clone();
+    for marker in [json!("x"), of_keys] {
+        let told = list(json!({ "Marker": marker })).unwrap_err();
+        assert_eq!(told, refusal("InvalidMarker", "The marker is not valid for this request."));
+    }
+    let expected = json!({ "PolicyNames": ["default"], "Truncated": false });
+    for body in [json!({}), json!({ "Limit": 1 }), json!({ "Limit": 1000 })] {
+        assert_eq!(list(body).unwrap(), expected);
+    }
+}

@@ -149,3 +149,95 @@ fn a_change_is_recorded_with_what_it_made() {
     deployment.ok(ROOT, "DisableKey", json!({ "KeyId": key_id }));
     assert_eq!(event_of(&deployment, "DisableKey")["responseElements"]["keyId"], arn);
 }
+
+#[test]
+fn each_change_of_a_key_is_recorded_with_its_parameters() {
+    let deployment = Deployment::new();
+    let tags = json!([{ "TagKey": "team", "TagValue": "payments" }]);
+    let key_id = deployment.create_key_with(ROOT, json!({ "Tags": tags }));
+    let recorded_tags = json!([{ "tagKey": "team", "tagValue": "payments" }]);
+    assert_eq!(event_of(&deployment, "CreateKey")["requestParameters"]["tags"], recorded_tags);
+    let other = deployment.create_key(ROOT);
+    deployment.create_alias(ROOT, "alias/app", &other);
+    let (arn, other_arn) = (key_arn(US, OWNER, &key_id), key_arn(US, OWNER, &other));
+    let key = json!({ "keyId": arn });
+    for (operation, body, parameters, elements, resources) in [
+        (
+            "UpdateKeyDescription",
+            json!({ "KeyId": key_id, "Description": "new" }),
+            json!({ "description": "new", "keyId": key_id }),
+            key.clone(),
+            vec![arn.clone()],
+        ),
+        (
+            "TagResource",
+            json!({ "KeyId": key_id, "Tags": [{ "TagKey": "stage", "TagValue": "" }] }),
+            json!({ "keyId": key_id, "tags": [{ "tagKey": "stage", "tagValue": "" }] }),
+            key.clone(),
+            vec![arn.clone()],
+        ),
+        (
+            "UntagResource",
+            json!({ "KeyId": arn, "TagKeys": ["team"] }),
+            json!({ "keyId": arn, "tagKeys": ["team"] }),
+            key.clone(),
+            vec![arn.clone()],
+        ),
+        (
+            "UpdateAlias",
+            json!({ "AliasName": "alias/app", "TargetKeyId": key_id }),
+            json!({ "aliasName": "alias/app", "targetKeyId": key_id }),
+            key.clone(),
+            vec![other_arn, arn.clone(), format!("arn:aws:kms:{US}:{OWNER}:alias/app")],
+        ),
+        (
+            "ScheduleKeyDeletion",
+            json!({ "KeyId": key_id, "PendingWindowInDays": 7 }),
+            json!({ "keyId": key_id, "pendingWindowInDays": 7 }),
+            json!({
+                "deletionDate": "Jan 8, 2026, 12:00:00 AM", "keyId": arn, "keyState": "PendingDeletion",
+                "pendingWindowInDays": 7,
+            }),
+            vec![arn.clone()],
+        ),
+        (
+            "CancelKeyDeletion",
+            json!({ "KeyId": key_id }),
+            json!({ "keyId": key_id }),
+            key.clone(),
+            vec![arn.clone()],
+        ),
+    ] {
+        deployment.ok(ROOT, operation, body);
+        let event = event_of(&deployment, operation);
+        assert_eq!(event["requestParameters"], parameters, "{operation}");
+        assert_eq!(event["responseElements"], elements, "{operation}");
+        assert_eq!(event["readOnly"], json!(false), "{operation}");
+        let named = event["resources"].as_array().unwrap().iter();
+        assert_eq!(named.map(|one| common::text(&one["ARN"])).collect::<Vec<_>>(), resources, "{operation}");
+    }
+}
+
+#[test]
+fn lists_about_a_key_are_reads() {
+    let deployment = Deployment::new();
+    let key_id = deployment.create_key(ROOT);
+    for operation in ["ListKeyPolicies", "ListResourceTags"] {
+        deployment.ok(ROOT, operation, json!({ "KeyId": key_id, "Limit": 10 }));
+        let event = event_of(&deployment, operation);
+        assert_eq!(event["requestParameters"], json!({ "keyId": key_id, "limit": 10 }));
+        assert_eq!((&event["readOnly"], &event["responseElements"]), (&json!(true), &Value::Null));
+        assert_eq!(event["resources"][0]["ARN"], json!(key_arn(US, OWNER, &key_id)));
+    }
+}
+
+#[test]
+fn tags_that_are_too_many_to_be_recorded_are_left_out_of_the_record() {
+    let deployment = Deployment::new();
+    let key_id = deployment.create_key(ROOT);
+    let tag = |number: usize| json!({ "TagKey": format!("{number:0128}"), "TagValue": "v".repeat(256) });
+    let tags: Vec<_> = (0..1000).map(tag).collect();
+    let told = deployment.refused(ROOT, "TagResource", json!({ "KeyId": key_id, "Tags": tags }));
+    assert_eq!(told.error, "TagException");
+    assert_eq!(event_of(&deployment, "TagResource")["requestParameters"], json!({ "omitted": true }));
+}

@@ -56,6 +56,10 @@ fn authorize(caller: &Caller, check: &Check) -> Result<(), Fault> {
             let resource = Resource::Alias(arn);
             answer(caller, &Request { action: *action, identity, principal, resource })
         }
+        Check::NewKey { action } => {
+            let resource = Resource::NewKey;
+            answer(caller, &Request { action: *action, identity, principal, resource })
+        }
         Check::Key { action, key, named } => {
             let arn = key.arn();
             let question = Question { action: *action, key: arn, principal };

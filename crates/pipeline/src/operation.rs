@@ -73,6 +73,8 @@ pub enum Check {
     Alias { action: Action, arn: AliasArn },
     /// The action on the key, by its key policy and the caller's identity.
     Key { action: Action, key: Key, named: KeyNamed },
+    /// The action on a key that is about to be made: the identity side decides alone.
+    NewKey { action: Action },
 }
 
 impl Check {
@@ -106,7 +108,7 @@ impl Checks {
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         self.iter().filter_map(|check| match check {
             Check::Key { key, .. } => Some(Arc::clone(key)),
-            Check::Account { .. } | Check::Alias { .. } => None,
+            Check::Account { .. } | Check::Alias { .. } | Check::NewKey { .. } => None,
         })
     }
 }

@@ -14,7 +14,7 @@ use strongroom_audit::{Journal, JournalOptions, StrangerLog};
 use strongroom_crypto::{
     FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootHolder, open_root,
 };
-use strongroom_kms::Service;
+use strongroom_kms::{Seed, Service};
 use strongroom_pipeline::{Corridor, Drainer, OutboxSender};
 use strongroom_records::{
     AccessKeyRow, AccountRow, DeploymentRow, Limits, PrincipalRow, Records, RecordsError, Writes,
@@ -125,6 +125,8 @@ pub struct NewDeployment {
     pub passphrase: Option<Credential>,
     pub root_credential: NewCredential,
     pub operator_credential: NewCredential,
+    /// Keys and aliases to begin with.
+    pub seed: Option<Seed>,
 }
 
 /// An access key to be written into a new deployment.
@@ -153,7 +155,7 @@ impl NewCredential {
 ///
 /// The root directory is written first and the store last, in one transaction: an `init` that was interrupted has not
 /// initialised the data directory.
-pub fn initialise(places: &Places, new: NewDeployment, env: &dyn Env) -> Result<(), AssemblyError> {
+pub fn initialise(places: &Places, mut new: NewDeployment, env: &dyn Env) -> Result<(), AssemblyError> {
     if places.is_initialised() {
         return Err(AssemblyError::AlreadyInitialised { path: places.data.clone() });
     }
@@ -173,8 +175,11 @@ pub fn initialise(places: &Places, new: NewDeployment, env: &dyn Env) -> Result<
     };
     let (keyring, entries) = Keyring::create(&*root, &new.regions).map_err(part("make the keyring"))?;
     write_credentials(places, &new)?;
-    let regions = new.regions.clone();
-    let writes = first_rows(new, env);
+    let (regions, seed) = (new.regions.clone(), new.seed.take());
+    let mut writes = first_rows(new, env);
+    if let Some(seed) = seed {
+        seed.plan(&keyring, env, &mut writes).map_err(part("make the seed's keys"))?;
+    }
     let store = SqliteStore::create(&places.data).map_err(part("make the store"))?;
     Records::initialise(&store, &keyring, &entries, &regions, writes)
         .map_err(part("write the first rows"))?;

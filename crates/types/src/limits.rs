@@ -26,6 +26,9 @@ pub const POLICY_CHARACTERS_MAX: usize = 32_768;
 pub const ALIASES_PER_KEY_MAX: usize = 50;
 /// Tags of one key (AWS KMS developer guide, resource quotas).
 pub const TAGS_PER_KEY_MAX: usize = 50;
+/// Characters of a tag's key and of its value (AWS KMS API reference, Tag).
+pub const TAG_KEY_CHARACTERS_MAX: usize = 128;
+pub const TAG_VALUE_CHARACTERS_MAX: usize = 256;
 /// Characters of a description (AWS KMS API reference, CreateKey).
 pub const DESCRIPTION_CHARACTERS_MAX: usize = 8192;
 
@@ -35,6 +38,22 @@ pub const LIST_KEYS_MAX: usize = 1000;
 /// Page size of ListAliases: default and maximum (AWS KMS API reference).
 pub const LIST_ALIASES_DEFAULT: usize = 50;
 pub const LIST_ALIASES_MAX: usize = 100;
+
+/// Page size of ListResourceTags: default and maximum in one (AWS KMS API reference).
+pub const LIST_TAGS_MAX: usize = 50;
+/// Page size of ListKeyPolicies: default and maximum (AWS KMS API reference).
+pub const LIST_KEY_POLICIES_DEFAULT: usize = 100;
+pub const LIST_KEY_POLICIES_MAX: usize = 1000;
+
+/// How long a key is pending deletion (AWS KMS API reference, ScheduleKeyDeletion).
+pub const DELETION_WINDOW_DAYS_MIN: u32 = 7;
+pub const DELETION_WINDOW_DAYS_DEFAULT: u32 = 30;
+pub const DELETION_WINDOW_DAYS_MAX: u32 = 30;
+
+/// Keys that `init` makes from a seed.
+pub const SEED_KEYS_MAX: usize = 500;
+/// A seed.
+pub const SEED_BYTES_MAX: usize = 1024 * 1024;
 
 /// Signatures may be this far from the server's clock, either way (AWS KMS, clock window).
 pub const CLOCK_SKEW_SECS_MAX: u64 = 300;

@@ -5,6 +5,7 @@ use crate::fixtures::{
 use proptest::prelude::*;
 
 assert_absent!(KeyMaterial: Clone, std::fmt::Display, std::ops::Deref, AsRef<[u8]>, PartialEq);
+assert_absent!(GivenMaterial: Clone, std::fmt::Display, std::ops::Deref, AsRef<[u8]>, PartialEq);
 assert_absent!(WrappedKey: std::fmt::Display, std::ops::Deref, AsRef<[u8]>, strongroom_types::LogSafe);
 
 fn key_id() -> KeyId {
@@ -227,4 +228,33 @@ proptest! {
         let wrapped = WrappedKey::from_bytes(&bytes).unwrap();
         prop_assert!(keyring.material(&eu, &key_id(), &wrapped).is_err());
     }
+}
+
+const GIVEN_ID: &str = "e02d264e1eb2b56ffce575095ca05c435ab5c29ac4e5116115648f47d660309a";
+
+fn given(text: &str) -> Option<GivenMaterial> {
+    GivenMaterial::from_base64(&Credential::new(text.as_bytes().to_vec()))
+}
+
+#[test]
+fn given_material_is_32_bytes_in_base64() {
+    let text = |length: usize| base64_simd::STANDARD.encode_to_string(vec![7; length]);
+    for wrong in ["", "?", &text(31), &text(33), &text(32)[..43], &format!("{} ", text(32))] {
+        assert!(given(wrong).is_none(), "{wrong}");
+    }
+    let material = given(&text(32)).unwrap();
+    assert_eq!(material.0.expose_symmetric().expose(), &[7; 32]);
+    assert_eq!(format!("{material:?}"), "GivenMaterial(..)");
+}
+
+#[test]
+fn given_material_has_an_id_of_no_deployment_and_checks_like_any_other() {
+    let (keyring, eu) = (keyring(), region("eu-central-1"));
+    let text = base64_simd::STANDARD.encode_to_string([7; 32]);
+    let (id, wrapped) = keyring.danger_wrap_given(&eu, &key_id(), given(&text).unwrap()).unwrap();
+    let (other, _) = keyring.generate_symmetric(&eu, &key_id()).unwrap();
+    assert!(keyring.check_material(&eu, &key_id(), &other, &stored(&wrapped)).is_err());
+    keyring.check_material(&eu, &key_id(), &id, &stored(&wrapped)).unwrap();
+    // Python: hmac.digest(bytes(32), label + b"\0" + f(key id) + f(material), "sha256"), f(x) = be32(len(x)) + x
+    assert_eq!(id.to_string(), GIVEN_ID);
 }

@@ -21,7 +21,7 @@ use strongroom_audit::{
     CheckpointSignError, CheckpointSigner, CheckpointVerifier, Journal, JournalOptions, StrangerLog, Verdict,
 };
 use strongroom_crypto::{FileRoot, Keyring};
-use strongroom_kms::Service;
+use strongroom_kms::{Seed, Service};
 use strongroom_pipeline::{Corridor, Parts};
 use strongroom_records::{
     AccessKeyRow, AccountRow, KeyRow, KeyState, Limits, Loaded, OutboxRow, PrincipalRow, Records, Writes,
@@ -80,6 +80,10 @@ pub(crate) struct Deployment {
 
 impl Deployment {
     pub(crate) fn new() -> Self {
+        Self::seeded(None)
+    }
+
+    pub(crate) fn seeded(seed: Option<Seed>) -> Self {
         let directory = ScratchDirectory::new();
         let seeded = Arc::new(SeededEnv::new(1));
         let env: Arc<dyn Env> = seeded.clone();
@@ -88,7 +92,11 @@ impl Deployment {
         let (keyring, entries) = Keyring::create(&root, &regions).unwrap();
         let keyring = Arc::new(keyring);
         let store = MemoryStore::new();
-        Records::initialise(&store, &keyring, &entries, &regions, first_rows(&*env)).unwrap();
+        let mut writes = first_rows(&*env);
+        if let Some(seed) = seed {
+            seed.plan(&keyring, &*env, &mut writes).unwrap();
+        }
+        Records::initialise(&store, &keyring, &entries, &regions, writes).unwrap();
         let (outbox, receiver) = channel();
         let records = Records::open(
             Arc::new(store.clone()),
@@ -170,12 +178,15 @@ impl Deployment {
         text(&self.ok(caller, "Encrypt", body)["CiphertextBlob"])
     }
 
-    /// Puts the key into a state that no operation leads to yet.
+    /// Puts the key into a state, whether or not an operation leads there.
     pub(crate) fn set_state(&self, region: &str, key_id: &str, state: KeyState) {
         let key_id = KeyId::parse(key_id).unwrap();
         let loaded = self.records.key(&RegionName::parse(region).unwrap(), &key_id).unwrap().unwrap();
         let mut row: KeyRow = (**loaded).clone();
-        row.set_state(state);
+        match state {
+            KeyState::PendingDeletion => row.schedule_deletion(self.env.now()),
+            state => row.set_state(state),
+        }
         let mut writes = Writes::default();
         writes.update(&loaded, row);
         self.records.commit_blocking(writes, Vec::new()).unwrap();
@@ -187,7 +198,7 @@ impl Deployment {
     }
 }
 
-fn regions() -> Vec<RegionName> {
+pub(crate) fn regions() -> Vec<RegionName> {
     [EU, US].map(|name| RegionName::parse(name).unwrap()).to_vec()
 }
 
