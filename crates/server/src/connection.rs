@@ -104,6 +104,11 @@ impl Watch {
         self.large_gate.enter().is_some_and(|place| self.large_place.set(place).is_ok())
     }
 
+    /// HTTP/2, where several requests are with the service at once: there is one, or there is none any more.
+    pub(crate) fn set_busy(&self, is_busy: bool) {
+        self.enter(if is_busy { Phase::Call } else { Phase::Idle });
+    }
+
     fn enter(&self, phase: Phase) -> Instant {
         let now = Instant::now();
         let since = u64::try_from(now.duration_since(self.accepted).as_nanos()).unwrap_or(u64::MAX);
@@ -122,8 +127,24 @@ impl Watch {
         }
     }
 
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
+    /// Since when the connection has asked for nothing, or has been owing the rest of a head or of a handshake.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        match self.phase() {
+            Phase::Idle | Phase::Head => Some(self.since()),
+            Phase::Body | Phase::Call | Phase::Expired => None,
+        }
+    }
+
+    fn since(&self) -> Instant {
+        self.accepted + Duration::from_nanos(self.since_nanos.load(Ordering::Relaxed))
+    }
+
     /// When to look again; `None` if the connection's time is up.
-    fn next_look(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_look(&self, now: Instant) -> Option<Instant> {
         let phase = self.phase();
         let timeout = match phase {
             Phase::Idle => self.timeouts.idle,
@@ -131,8 +152,7 @@ impl Watch {
             Phase::Body => self.timeouts.body,
             Phase::Call | Phase::Expired => return Some(self.routine_look(now)),
         };
-        let since = self.accepted + Duration::from_nanos(self.since_nanos.load(Ordering::Relaxed));
-        let deadline = since + timeout;
+        let deadline = self.since() + timeout;
         if now < deadline {
             return Some(deadline.min(self.routine_look(now)));
         }

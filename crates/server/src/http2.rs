@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep, sleep_until};
 
 use crate::body::Reservation;
-use crate::connection::Timeouts;
+use crate::connection::Watch;
 use crate::handle::{Host, Peer, RequestWatch, Service};
 use crate::shutdown::Shutdown;
 
@@ -71,45 +71,27 @@ pub(crate) fn http2() -> Builder<TokioExecutor> {
     builder
 }
 
-/// The streams of one connection: how many requests are with the service, and since when there is none.
+/// The streams of one connection. The connection's watch sees it busy as long as any of their requests is.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    timeouts: Timeouts,
-    accepted: Instant,
-    /// Requests that have come so far. The first one is owed as early as in HTTP/1.1.
-    begun: AtomicU64,
     open: AtomicUsize,
-    idle_since_nanos: AtomicU64,
+    watch: Arc<Watch>,
 }
 
 impl Streams {
-    pub(crate) fn new(timeouts: Timeouts) -> Self {
-        Self {
-            timeouts,
-            accepted: Instant::now(),
-            begun: AtomicU64::new(0),
-            open: AtomicUsize::new(0),
-            idle_since_nanos: AtomicU64::new(0),
-        }
+    pub(crate) fn new(watch: Arc<Watch>) -> Self {
+        Self { open: AtomicUsize::new(0), watch }
     }
 
     fn open(self: &Arc<Self>) -> StreamWatch {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        self.open.fetch_add(1, Ordering::Relaxed);
+        if self.open.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.watch.set_busy(true);
+        }
         StreamWatch { streams: Arc::clone(self), body_timer: None }
     }
 
-    /// When to look again; `None` if nothing has been asked for too long.
-    fn next_look(&self, now: Instant) -> Option<Instant> {
-        let Timeouts { header, idle, .. } = self.timeouts;
-        let routine_look = now + header.min(idle);
-        if self.open.load(Ordering::Relaxed) > 0 {
-            return Some(routine_look);
-        }
-        let timeout = if self.begun.load(Ordering::Relaxed) == 0 { header } else { idle };
-        let since = self.accepted + Duration::from_nanos(self.idle_since_nanos.load(Ordering::Relaxed));
-        let deadline = since + timeout;
-        (now < deadline).then(|| deadline.min(routine_look))
+    fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -123,9 +105,9 @@ struct StreamWatch {
 
 impl Drop for StreamWatch {
     fn drop(&mut self) {
-        let since = Instant::now().duration_since(self.streams.accepted).as_nanos();
-        self.streams.idle_since_nanos.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.streams.open.fetch_sub(1, Ordering::Relaxed);
+        if self.streams.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.streams.watch.set_busy(false);
+        }
     }
 }
 
@@ -141,7 +123,7 @@ impl RequestWatch for StreamWatch {
     }
 
     fn is_body_expired(&mut self, context: &mut Context<'_>) -> bool {
-        let timeout = self.streams.timeouts.body;
+        let timeout = self.streams.watch.timeouts().body;
         let timer = self.body_timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
         timer.as_mut().poll(context).is_ready()
     }
@@ -226,7 +208,8 @@ pub(crate) async fn drive<T, S>(
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let mut timer = pin!(sleep_until((streams.accepted + streams.timeouts.header).into()));
+    let header_timeout = streams.watch.timeouts().header;
+    let mut timer = pin!(sleep_until((Instant::now() + header_timeout).into()));
     let mut stopped = pin!(stop.triggered());
     let (mut is_stopping, mut is_leaving) = (false, false);
     let outcome = poll_fn(|context| {
@@ -237,8 +220,8 @@ pub(crate) async fn drive<T, S>(
         }
         while timer.as_mut().poll(context).is_ready() {
             let now = Instant::now();
-            match streams.next_look(now) {
-                _ if is_stopping && streams.open.load(Ordering::Relaxed) == 0 => return Poll::Ready(None),
+            match streams.watch.next_look(now) {
+                _ if is_stopping && streams.is_idle() => return Poll::Ready(None),
                 Some(_) if is_stopping => timer.as_mut().reset((now + FAREWELL_TIME).into()),
                 Some(next) => timer.as_mut().reset(next.into()),
                 // Answers that the client does not take would hold the connection for ever.
@@ -246,7 +229,7 @@ pub(crate) async fn drive<T, S>(
                 None => {
                     is_leaving = true;
                     connection.as_mut().graceful_shutdown();
-                    timer.as_mut().reset((now + streams.timeouts.header).into());
+                    timer.as_mut().reset((now + header_timeout).into());
                 }
             }
         }
@@ -263,13 +246,10 @@ pub(crate) async fn drive<T, S>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Timeouts;
+    use crate::gate::Gate;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const TIMEOUTS: Timeouts = Timeouts {
-        body: SECOND.saturating_mul(3),
-        header: SECOND.saturating_mul(2),
-        idle: SECOND.saturating_mul(9),
-    };
 
     fn request(uri: &str, host: Option<&str>) -> Request<()> {
         let mut request = Request::builder().uri(uri);
@@ -303,22 +283,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_request_is_owed_as_early_as_a_head() {
-        let streams = Arc::new(Streams::new(TIMEOUTS));
-        assert!(streams.next_look(streams.accepted + SECOND).is_some());
-        assert_eq!(streams.next_look(streams.accepted + 2 * SECOND), None);
-    }
-
-    #[test]
-    fn a_connection_is_idle_when_its_last_request_has_ended() {
-        let streams = Arc::new(Streams::new(TIMEOUTS));
+    fn a_connection_is_busy_until_its_last_request_has_ended() {
+        let timeouts = Timeouts { body: SECOND, header: SECOND, idle: SECOND };
+        let watch = Arc::new(Watch::new(timeouts, Arc::new(Gate::new(0))));
+        let streams = Arc::new(Streams::new(Arc::clone(&watch)));
+        assert!(watch.waiting_since().is_some());
         let (one, other) = (streams.open(), streams.open());
         drop(one);
-        assert!(streams.next_look(streams.accepted + 1000 * SECOND).is_some());
+        assert!(watch.waiting_since().is_none() && !streams.is_idle());
         drop(other);
-        let nanos = streams.idle_since_nanos.load(Ordering::Relaxed);
-        let since = streams.accepted + Duration::from_nanos(nanos);
-        assert_eq!(streams.next_look(since + 8 * SECOND), Some(since + 9 * SECOND));
-        assert_eq!(streams.next_look(since + 9 * SECOND), None);
+        assert!(watch.waiting_since().is_some() && streams.is_idle());
     }
 }

@@ -11,6 +11,7 @@ mod assembly;
 mod body;
 mod config;
 mod connection;
+mod crowd;
 mod env;
 mod gate;
 mod handle;

@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpStream;
 
+use crate::connection::Watch;
 use crate::handle::{Host, Peer, Service};
 use crate::http2::{self, Streams};
 use crate::serve::{Serve, Settings, serve_http1};
@@ -37,12 +38,13 @@ impl<S: Service> Serve for Secure<S> {
         settings: &Settings,
         stream: TcpStream,
         source: IpAddr,
+        watch: Arc<Watch>,
         stop: Shutdown,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let settings = settings.clone();
+        let builder = settings.builder.clone();
         async move {
             // The time of a head: a client that owes its part of the handshake owes a head as well.
-            let limit = settings.timeouts.header;
+            let limit = watch.timeouts().header;
             let shaken = tokio::select! {
                 biased;
                 () = stop.triggered() => return,
@@ -53,11 +55,10 @@ impl<S: Service> Serve for Secure<S> {
             match shaken.protocol {
                 // Boxed, so that waiting for a handshake takes no more memory than it must.
                 Protocol::Http1 => {
-                    let (builder, watch) = (&settings.builder, settings.watch());
-                    Box::pin(serve_http1(&self.host, builder, watch, shaken.stream, peer, &stop)).await;
+                    Box::pin(serve_http1(&self.host, &builder, watch, shaken.stream, peer, &stop)).await;
                 }
                 Protocol::Http2 => {
-                    let streams = Arc::new(Streams::new(settings.timeouts));
+                    let streams = Arc::new(Streams::new(watch));
                     let service = service_fn(|request| {
                         let (host, streams) = (Arc::clone(&self.host), Arc::clone(&streams));
                         async move { http2::handle(&host, &streams, peer, request).await }

@@ -22,13 +22,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::admin::{Admin, Health};
 use crate::body::Budget;
 use crate::config::Config;
 use crate::connection::{Timeouts, Watch, Watched, drive, http1};
-use crate::gate::{Gate, Sources};
+use crate::crowd::Crowd;
+use crate::gate::{Gate, Place, Sources};
 use crate::handle::{Host, Peer, RequestWatch, Service};
 use crate::listen::Listeners;
 use crate::metrics::Metrics;
@@ -138,7 +140,7 @@ pub(crate) struct Settings {
     /// `None` if one source may have all connections.
     sources: Option<Arc<Sources>>,
     stop: Shutdown,
-    pub(crate) timeouts: Timeouts,
+    timeouts: Timeouts,
 }
 
 impl Settings {
@@ -173,7 +175,7 @@ impl Settings {
         }
     }
 
-    pub(crate) fn watch(&self) -> Arc<Watch> {
+    fn watch(&self) -> Arc<Watch> {
         Arc::new(Watch::new(self.timeouts, Arc::clone(&self.large_requests)))
     }
 }
@@ -185,6 +187,7 @@ pub(crate) trait Serve: Send + Sync + 'static {
         settings: &Settings,
         stream: TcpStream,
         source: IpAddr,
+        watch: Arc<Watch>,
         stop: Shutdown,
     ) -> impl Future<Output = ()> + Send + 'static;
 }
@@ -195,10 +198,10 @@ impl<S: Service> Serve for Host<S> {
         settings: &Settings,
         stream: TcpStream,
         source: IpAddr,
+        watch: Arc<Watch>,
         stop: Shutdown,
     ) -> impl Future<Output = ()> + Send + 'static {
         let builder = settings.builder.clone();
-        let watch = settings.watch();
         async move {
             let peer = Peer { source, tls: None };
             serve_http1(&self, &builder, watch, stream, peer, &stop).await;
@@ -229,10 +232,10 @@ impl Serve for Admin {
         settings: &Settings,
         stream: TcpStream,
         _source: IpAddr,
+        watch: Arc<Watch>,
         stop: Shutdown,
     ) -> impl Future<Output = ()> + Send + 'static {
         let builder = settings.builder.clone();
-        let watch = settings.watch();
         async move {
             let stream = Watched::new(stream, Arc::clone(&watch));
             let service = service_fn(|request| {
@@ -282,6 +285,7 @@ async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &A
     let stopped = settings.stop.triggered();
     let mut stopped = std::pin::pin!(stopped);
     let mut troubles = Troubles::default();
+    let crowd = Crowd::new();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -299,23 +303,27 @@ async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &A
         };
         let source = peer.ip().to_canonical();
         // Beyond the limits a connection is closed by dropping it: an answer would cost what they are to save.
-        let Some(place) = settings.gate.enter() else { continue };
         let source_place = match settings.sources.as_ref().map(|sources| sources.enter(source)) {
             Some(None) => continue,
             Some(place) => place,
             None => None,
+        };
+        let place = match settings.gate.enter() {
+            Some(place) => place,
+            None => match make_room(&crowd, &settings.gate).await {
+                Some(place) => place,
+                None => continue,
+            },
         };
         if let Err(error) = stream.set_nodelay(true) {
             // The client has already gone.
             tracing::debug!(%error, "connection ended");
             continue;
         }
-        let connection = Arc::clone(served).serve(settings, stream, source, stop_connections.clone());
-        let held = (place, source_place, open.clone());
-        tokio::spawn(async move {
-            connection.await;
-            drop(held);
-        });
+        let watch = settings.watch();
+        let stop = stop_connections.clone();
+        let connection = Arc::clone(served).serve(settings, stream, source, Arc::clone(&watch), stop);
+        crowd.spawn(watch, connection, (place, source_place, open.clone()));
     }
     drop(listener);
     drop(open);
@@ -327,6 +335,16 @@ async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &A
             "requests were still running at the end of `shutdown_grace_secs`; they are abandoned"
         );
     }
+}
+
+/// Ends connections of this thread that wait, and takes a place that has become free.
+async fn make_room(crowd: &Crowd, gate: &Arc<Gate>) -> Option<Place> {
+    if crowd.end_waiting(Instant::now()) == 0 {
+        return None;
+    }
+    // They have to be run once more to end.
+    yield_now().await;
+    gate.enter()
 }
 
 /// Whether accepting has failed for this connection alone, so that the next one may come at once (accept(2)).
@@ -370,7 +388,7 @@ fn register_gauges(metrics: &Metrics, settings: &Settings, budget: &Arc<Budget>)
     );
     metrics.register_counter_fn(
         "strongroom_connections_refused",
-        "Connections closed at once because too many were open, altogether or from one source.",
+        "Connections that found too many open, altogether or from one source.",
         Box::new(move || {
             let of_sources = refused.sources.as_ref().map_or(0, |sources| sources.refused());
             whole(refused.gate.refused().saturating_add(of_sources))

@@ -10,6 +10,7 @@
 //! A client's certificate is a second gate before the signature, not an identity: it decides whether somebody may talk to
 //! the service, and nothing else. Revocation lists are not read; replace the CA to shut clients out.
 
+mod capped;
 mod dev;
 mod files;
 mod handshake;

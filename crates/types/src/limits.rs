@@ -140,8 +140,11 @@ pub const SMALL_REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// Connections that may be sending a large request at once. Each holds a read buffer of up to
 /// [`REQUEST_HEAD_BYTES_MAX`].
 pub const LARGE_REQUESTS_MAX: usize = 1024;
-/// TLS handshakes that wait for their turn, each thread doing one at a time.
-pub const TLS_HANDSHAKES_WAITING_MAX: usize = 512;
+/// TLS handshakes that wait for their turn, each thread doing one at a time. So many take a few seconds of one thread,
+/// which is less than their clients have.
+pub const TLS_HANDSHAKES_WAITING_MAX: usize = 8192;
+/// What a client may send until its TLS handshake is done.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
 /// A file with certificates or a private key.
 pub const TLS_FILE_BYTES_MAX: usize = 1024 * 1024;
 /// Names in a certificate for trying out.

@@ -427,9 +427,13 @@ fn an_exhausted_budget_refuses_until_there_is_room() {
 fn one_connection_too_many_is_closed_at_once() {
     let server = Server::start_with(|settings| settings.gate = Arc::new(Gate::new(2)));
     let (mut first, mut second) = (server.connect(), server.connect());
-    assert!(first.echoes("1") && second.echoes("2"));
+    first.post("/wait", "");
+    second.post("/wait", "");
+    assert_eq!([server.next_event(), server.next_event()], [Event::Started, Event::Started]);
     let mut third = server.connect();
     assert!(third.is_closed());
+    server.fake.release.add_permits(2);
+    assert_eq!(first.reply().unwrap().body, "released");
     assert!(first.echoes("still"));
     drop(second);
     // The place is free again as soon as the server has seen the end of the second connection.

@@ -3,7 +3,8 @@
 //! A handshake costs some hundred microseconds of computing (a signature, two key agreements), hundreds of times what a
 //! stranger pays for asking. So handshakes take turns: a thread does one, then lets everything else that is ready run,
 //! then does the next. Connections that are open go on, a little slower, whatever the flood. Those that have not sent
-//! their hello cost no turn, and those that wait for one are bounded.
+//! their hello cost no turn, those whose client has left while they waited cost none either, and those that wait are
+//! bounded.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -24,6 +25,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Tls;
+use super::capped::Capped;
 
 /// What client and server have agreed to speak inside TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +50,7 @@ impl Turns {
 pub(crate) struct Shaken {
     pub(crate) details: TlsDetails,
     pub(crate) protocol: Protocol,
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: TlsStream<Capped>,
 }
 
 /// Does the handshake, within `limit` from its first byte to its last. `None` if it comes to nothing.
@@ -59,7 +61,8 @@ pub(crate) async fn shake(
     limit: Duration,
 ) -> Option<Shaken> {
     let shaken = match timeout(limit, shake_in_turn(tls, turns, stream)).await {
-        Ok(Ok(stream)) => {
+        Ok(Ok(mut stream)) => {
+            stream.get_mut().0.lift();
             let (_, session) = stream.get_ref();
             let (details, protocol) = (details(session), protocol(session));
             return Some(Shaken { details, protocol, stream });
@@ -72,10 +75,13 @@ pub(crate) async fn shake(
     None
 }
 
-async fn shake_in_turn(tls: &Tls, turns: &Turns, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+async fn shake_in_turn(tls: &Tls, turns: &Turns, stream: TcpStream) -> io::Result<TlsStream<Capped>> {
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), Capped::new(stream)).await?;
     let waiting = tls.waiting.pass().ok_or_else(|| io::Error::other("too many handshakes wait"))?;
     let turn = turns.0.acquire().await.map_err(io::Error::other)?;
+    if hello.io.is_gone().await {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
     // Asked now, so that a certificate that was replaced while this one waited is the one that is shown.
     let mut rest = Box::pin(hello.into_stream(tls.current().server));
     // The computing is in the first step; what follows waits for the client.
@@ -88,9 +94,9 @@ async fn shake_in_turn(tls: &Tls, turns: &Turns, stream: TcpStream) -> io::Resul
     }
 }
 
-async fn finish<F: Future<Output = io::Result<TlsStream<TcpStream>>>>(
+async fn finish<F: Future<Output = io::Result<TlsStream<Capped>>>>(
     rest: Pin<Box<F>>,
-) -> io::Result<TlsStream<TcpStream>> {
+) -> io::Result<TlsStream<Capped>> {
     rest.await
 }
 

@@ -67,6 +67,22 @@ fn the_answer_to_a_large_request_is_the_connections_last() {
 }
 
 #[test]
+fn connections_that_ask_nothing_make_room() {
+    let server = Server::start_with(|settings| settings.gate = Arc::new(Gate::new(2)));
+    let (mut busy, mut idle) = (server.connect(), server.connect());
+    assert!(idle.echoes("1"));
+    busy.post("/wait", "");
+    assert_eq!(server.next_event(), Event::Started);
+    // Each connection is on one of two threads, and a thread can only end its own.
+    while !server.connect().echoes("2") {
+        thread::yield_now();
+    }
+    assert!(idle.is_closed());
+    server.fake.release.add_permits(1);
+    assert_eq!(busy.reply().unwrap().body, "released");
+}
+
+#[test]
 fn a_source_has_no_more_connections_than_it_may() {
     let server = Server::start_with(|settings| settings.sources = Some(Arc::new(Sources::new(1))));
     let mut first = server.connect();

@@ -12,6 +12,8 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
+use strongroom_types::limits::TLS_HANDSHAKE_BYTES_MAX;
+
 use super::*;
 use crate::config::{ClientCertificates, TlsConfig};
 use crate::tls::tests::Scratch;
@@ -265,14 +267,41 @@ fn a_handshake_that_is_not_finished_is_over_when_its_time_is() {
 }
 
 #[test]
+fn a_handshake_one_byte_too_large_is_refused() {
+    let scratch = Scratch::new();
+    let (server, tls) = start(&scratch.config());
+    // A hello that claims 60,000 bytes, in records of TLS 1.2's largest size.
+    let mut hello = vec![1, 0, 0xea, 0x60];
+    hello.resize(TLS_HANDSHAKE_BYTES_MAX, 0);
+    let (first, second) = hello.split_at(8000);
+    let mut records = Vec::new();
+    for part in [first, &second[..second.len() - 10]] {
+        records.extend([22, 3, 3]);
+        records.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
+        records.extend(part);
+    }
+    assert_eq!(records.len(), TLS_HANDSHAKE_BYTES_MAX);
+    let mut client = server.connect();
+    client.send(&records);
+    let mut other = Dialer::new(&scratch).dial(&server).unwrap();
+    assert_eq!(ask(&mut other, "/echo").unwrap(), "x");
+    assert_eq!(tls.failed_handshakes(), 0);
+    client.send([22]);
+    assert!(client.is_closed());
+    while tls.failed_handshakes() < 1 {
+        thread::yield_now();
+    }
+}
+
+#[test]
 fn handshakes_that_do_not_move_keep_nobody_out() {
     let scratch = Scratch::new();
     let (server, _) = start(&scratch.config());
     let mut open = Dialer::new(&scratch).dial(&server).unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let config = Arc::new(Dialer::new(&scratch).config);
-    // More than may wait for their turn: those that wait for their clients do not count.
-    let _stuck: Vec<_> = (0..strongroom_types::limits::TLS_HANDSHAKES_WAITING_MAX + 100)
+    // More than there are turns: those that wait for their clients have had theirs.
+    let _stuck: Vec<_> = (0..50)
         .map(|_| {
             let mut hello = Vec::new();
             ClientConnection::new(Arc::clone(&config), name.clone()).unwrap().write_tls(&mut hello).unwrap();
