@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -79,6 +80,7 @@ class Server:
         self.stdout_path = home / "stdout.log"
         self.port = free_port()
         self.admin_port = free_port()
+        self.scheme = "http"
         self.process: subprocess.Popen | None = None
         # What must never be found at rest: filled by the clients that `clients.py` makes for this server.
         self.secrets: list[bytes] = []
@@ -101,8 +103,11 @@ class Server:
         listen = ["--listen", f"127.0.0.1:{self.port}", "--admin-listen", f"127.0.0.1:{self.admin_port}"]
         return ["serve", *self.directories(), *listen]
 
-    def start(self, extra: tuple[str, ...] = ()) -> "Server":
+    def start(self, extra: tuple[str, ...] = (), open_files_max: int | None = None) -> "Server":
         expect(self.process is None, "this server runs already")
+        limit = None
+        if open_files_max is not None:
+            limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (open_files_max, open_files_max))  # noqa: E731
         with self.log_path.open("ab") as log, self.stdout_path.open("ab") as stdout:
             self.process = subprocess.Popen(
                 [binary(), *self.serve_arguments(), *extra],
@@ -110,6 +115,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=log,
+                preexec_fn=limit,
             )
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not self.is_ready():
@@ -157,6 +163,18 @@ class Server:
     def check(self) -> subprocess.CompletedProcess:
         return run("check", *self.directories())
 
+    def make_certificates(self, name: str = "tls") -> Path:
+        """Certificates for trying out, in a directory of this name; returns it."""
+        directory = self.home / name
+        done = run("dev-cert", "--directory", str(directory))
+        expect(done.returncode == 0, f"dev-cert exited with {done.returncode}", done.stderr)
+        return directory
+
+    def start_with_tls(self, directory: Path, extra: tuple[str, ...] = ()) -> "Server":
+        self.scheme = "https"
+        files = ("--tls-cert", str(directory / "server.pem"), "--tls-key", str(directory / "server-key.pem"))
+        return self.start(extra=(*files, *extra))
+
     # What an operator sees.
 
     def log(self) -> str:
@@ -175,7 +193,7 @@ class Server:
     def endpoint(self, region: str) -> str:
         """One endpoint serves all regions: the credential scope of the signature names the region."""
         expect(region in self.regions, f"{region} is not a region of this server")
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def admin(self, path: str, method: str = "GET") -> "AdminAnswer":
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=5)
@@ -185,6 +203,23 @@ class Server:
             return AdminAnswer(response.status, dict(response.getheaders()), response.read().decode())
         finally:
             connection.close()
+
+    def metric(self, name: str) -> float:
+        """One number of /metrics, by its name and labels as they stand there."""
+        lines = self.admin("/metrics").text.splitlines()
+        return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.rsplit(" ", 1)[0] == name)
+
+    def memory(self, kind: str = "VmHWM") -> int:
+        """Bytes, by a name of proc_pid_status(5): by default the most that was ever in RAM."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith(f"{kind}:"))
+
+    def wait_for(self, what: str, is_so) -> None:
+        """The bounded poll for what the server does by itself in its own time."""
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while not is_so():
+            expect(time.monotonic() < deadline, f"not within {READY_SECONDS_MAX} s: {what}", self.log())
+            time.sleep(0.01)
 
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None

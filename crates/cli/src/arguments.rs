@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Read the audit journal: one CloudTrail record per line, or a verification of the whole.
     Audit(AuditArguments),
+    /// Make a CA and certificates to try TLS out with.
+    DevCert(DevCertArguments),
 }
 
 /// Where a deployment lies.
@@ -82,6 +84,15 @@ pub(crate) struct ServeArguments {
     /// Allow an address that is not loopback without TLS: keys and plaintexts then cross the network in the clear
     #[arg(long)]
     pub(crate) insecure_plaintext: bool,
+    /// The server's certificate and those between it and its CA (PEM); read again when it changes, and on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key (PEM), not readable by others
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Let only clients in that show a certificate signed by one of these (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -97,4 +108,14 @@ pub(crate) struct AuditArguments {
     /// Verify every record, the chain and the signatures, and print a summary instead of the records
     #[arg(long)]
     pub(crate) verify: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevCertArguments {
+    /// Where to put the files; made if it is missing, and nothing in it is overwritten
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// A further host name or address of the server; may be given several times
+    #[arg(long = "name", value_name = "HOST")]
+    pub(crate) names: Vec<String>,
 }

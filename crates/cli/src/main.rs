@@ -3,6 +3,7 @@
 mod arguments;
 mod audit;
 mod check;
+mod dev_cert;
 mod init;
 mod serve;
 mod terminal;
@@ -34,6 +35,7 @@ fn run(command: &Command) -> Result<ExitCode, terminal::Failure> {
     match command {
         Command::Audit(arguments) => audit::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::DevCert(arguments) => dev_cert::run(arguments),
         Command::Init(arguments) => init::run(arguments),
         Command::Serve(arguments) => serve::run(arguments),
     }

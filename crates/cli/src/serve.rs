@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use strongroom_server::{
-    Announcement, Config, Overrides, Shutdown, read_passphrase, run as run_server, start_logging,
+    Announcement, Config, Overrides, Shutdown, TlsConfig, read_passphrase, run as run_server, start_logging,
     stop_on_signals,
 };
 use strongroom_types::{Credential, RegionName};
@@ -18,6 +18,12 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
         listen: arguments.listen,
         admin_listen: arguments.admin_listen,
         insecure_plaintext: arguments.insecure_plaintext,
+        tls: TlsConfig {
+            certificate: arguments.tls_cert.clone(),
+            key: arguments.tls_key.clone(),
+            client_ca: arguments.tls_client_ca.clone(),
+            client_certificates: None,
+        },
         ..Overrides::default()
     };
     let config = Config::load(arguments.config.as_deref(), &overrides)?;
@@ -45,7 +51,7 @@ pub(crate) fn ask_passphrase(file: Option<&Path>) -> io::Result<Credential> {
 
 /// What to paste into another terminal.
 fn announce(announcement: &Announcement<'_>) {
-    let Announcement { accounts, address, admin_address, places, regions } = announcement;
+    let Announcement { accounts, address, admin_address, places, regions, scheme } = announcement;
     let names: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
     let accounts: Vec<String> = accounts.iter().map(ToString::to_string).collect();
     let credentials = std::path::absolute(places.credentials()).unwrap_or_else(|_| places.credentials());
@@ -53,7 +59,7 @@ fn announce(announcement: &Announcement<'_>) {
     let region = names.first().copied().unwrap_or_default();
     line(&format!("Strongroom {} is serving AWS KMS's protocol.", env!("CARGO_PKG_VERSION")));
     line("");
-    line(&format!("  endpoint     http://{address}"));
+    line(&format!("  endpoint     {scheme}://{address}"));
     line(&format!("  regions      {}", names.join(", ")));
     line(&format!("  account      {}", accounts.join(", ")));
     line(&format!("  credentials  {credentials}"));
@@ -61,7 +67,7 @@ fn announce(announcement: &Announcement<'_>) {
     line("");
     line("Paste this into another terminal:");
     line("");
-    line(&format!("  export AWS_ENDPOINT_URL_KMS=http://{address}"));
+    line(&format!("  export AWS_ENDPOINT_URL_KMS={scheme}://{address}"));
     line(&format!("  export AWS_SHARED_CREDENTIALS_FILE='{credentials}'"));
     line(&format!("  export AWS_REGION={region} AWS_DEFAULT_REGION={region}"));
     line("");

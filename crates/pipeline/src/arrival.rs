@@ -16,15 +16,16 @@ pub struct Arrival {
     /// Wiped when dropped: it may hold a plaintext.
     pub body: Zeroizing<Vec<u8>>,
     pub source: IpAddr,
-    /// The TLS version and cipher suite, if the connection has TLS.
+    /// How the connection is protected, if it has TLS.
     pub tls: Option<Tls>,
 }
 
 /// What the audit trail says of a connection's TLS.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Tls {
     pub version: &'static str,
     pub cipher_suite: &'static str,
+    pub key_exchange: Option<&'static str>,
 }
 
 /// The answer to one [`Arrival`]. The pipeline has recorded it before it gives it out.

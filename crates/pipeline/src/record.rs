@@ -75,8 +75,8 @@ pub(crate) fn event<'a>(kind: EventKind, beginning: &Beginning<'a>, end: End<'a>
         tls: arrival.tls.as_ref().map(|tls| TlsDetails {
             version: Cow::Borrowed(tls.version),
             cipher_suite: Cow::Borrowed(tls.cipher_suite),
-            host_header: None,
-            key_exchange: None,
+            host_header: host(arrival),
+            key_exchange: tls.key_exchange.map(Cow::Borrowed),
         }),
         failure: end.error.map(|error| Failure {
             code: Cow::Borrowed(error_code(error.kind)),
@@ -116,6 +116,11 @@ fn fields<'a>(fields: Option<Vec<(&'static str, Value<'a>)>>) -> Parameters<'a> 
 }
 
 /// As the client sent it; bytes that are no text are shown as replacement characters.
+/// CloudTrail's `clientProvidedHostHeader`.
+fn host(arrival: &Arrival) -> Option<Cow<'_, str>> {
+    Some(String::from_utf8_lossy(arrival.headers.get(http::header::HOST)?.as_bytes()))
+}
+
 pub(crate) fn user_agent(arrival: &Arrival) -> Cow<'_, str> {
     match arrival.headers.get(http::header::USER_AGENT) {
         Some(value) => String::from_utf8_lossy(value.as_bytes()),

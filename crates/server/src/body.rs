@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
@@ -82,11 +82,11 @@ pub(crate) struct Collected {
     pub(crate) reservation: Reservation,
 }
 
-/// Reads the body. `is_expired` is asked each time the connection is polled.
+/// Reads the body. `is_expired` is asked whenever the body has to be waited for, and wakes the task when it becomes true.
 pub(crate) async fn collect<B>(
     body: &mut B,
     budget: &Arc<Budget>,
-    is_expired: impl Fn() -> bool,
+    mut is_expired: impl FnMut(&mut Context<'_>) -> bool,
 ) -> Result<Collected, BodyError<B::Error>>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -101,7 +101,7 @@ where
     if body.is_end_stream() {
         return Ok(collected);
     }
-    while let Some(frame) = next_frame(body, &is_expired).await? {
+    while let Some(frame) = next_frame(body, &mut is_expired).await? {
         // Frames that are not data are trailers, which no signature covers: they are left alone.
         if let Ok(data) = frame.into_data() {
             collected.append(&data)?;
@@ -111,7 +111,7 @@ where
 }
 
 /// Reads and throws away what is left of a body that was refused. Returns whether its end was reached.
-pub(crate) async fn discard<B>(body: &mut B, is_expired: impl Fn() -> bool) -> bool
+pub(crate) async fn discard<B>(body: &mut B, mut is_expired: impl FnMut(&mut Context<'_>) -> bool) -> bool
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -121,7 +121,7 @@ where
     }
     let mut left = REFUSED_BODY_BYTES_MAX;
     loop {
-        match next_frame(body, &is_expired).await {
+        match next_frame(body, &mut is_expired).await {
             Ok(None) => return true,
             Ok(Some(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
@@ -135,17 +135,15 @@ where
 
 async fn next_frame<B>(
     body: &mut B,
-    is_expired: &impl Fn() -> bool,
+    is_expired: &mut impl FnMut(&mut Context<'_>) -> bool,
 ) -> Result<Option<Frame<Bytes>>, BodyError<B::Error>>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    poll_fn(|context| {
-        if is_expired() {
-            return Poll::Ready(Err(BodyError::TimedOut));
-        }
-        let frame = Pin::new(&mut *body).poll_frame(context);
-        frame.map(|frame| frame.transpose().map_err(BodyError::Lost))
+    poll_fn(|context| match Pin::new(&mut *body).poll_frame(context) {
+        Poll::Ready(frame) => Poll::Ready(frame.transpose().map_err(BodyError::Lost)),
+        Poll::Pending if is_expired(context) => Poll::Ready(Err(BodyError::TimedOut)),
+        Poll::Pending => Poll::Pending,
     })
     .await
 }

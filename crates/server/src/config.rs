@@ -3,6 +3,8 @@
 //! Unknown fields are refused, so that a misspelt one is not silently without effect. Secrets do not stand here; where
 //! one is needed its file is named. `docs/strongroom.toml` shows every field.
 
+mod tls;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,6 +18,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use strongroom_types::limits::CONFIG_BYTES_MAX;
 
+pub use tls::{ClientCertificates, TlsConfig};
+
 /// Everything that an operator may set, checked.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,6 +32,11 @@ pub struct Config {
     /// Zero stands for one per core; [`Config::thread_count`] resolves it.
     pub threads: Bounded<0, 1024>,
     pub connections_max: Bounded<1, 1_000_000>,
+    /// Zero stands for no limit of its own.
+    pub connections_per_source_max: Bounded<0, 1_000_000>,
+    /// Each request holds a place in the journal, of which there are 4096
+    /// ([`AUDIT_PENDING_BYTES_MAX`](strongroom_types::limits::AUDIT_PENDING_BYTES_MAX)).
+    pub requests_max: Bounded<1, 4000>,
     pub header_timeout_secs: Bounded<1, 3600>,
     pub body_timeout_secs: Bounded<1, 3600>,
     pub idle_timeout_secs: Bounded<1, 86_400>,
@@ -36,6 +45,7 @@ pub struct Config {
     pub log_level: LogLevel,
     pub journal_segment_mib: Bounded<1, 4096>,
     pub cache_rows_max: Bounded<1000, 100_000_000>,
+    pub tls: TlsConfig,
 }
 
 /// What the command line sets; `None` leaves what the file or the default says.
@@ -48,6 +58,7 @@ pub struct Overrides {
     pub threads: Option<Bounded<0, 1024>>,
     pub log_format: Option<LogFormat>,
     pub log_level: Option<LogLevel>,
+    pub tls: TlsConfig,
 }
 
 /// A whole number from `MIN` to `MAX`.
@@ -78,8 +89,8 @@ pub enum ConfigError {
     Invalid { path: PathBuf, line: usize, field: Option<String>, problem: String },
     #[error(
         "`listen` is `{listen}`, which other machines can reach, and there is no TLS: anyone on the way could read \
-         plaintexts; listen on 127.0.0.1 behind a proxy that speaks TLS, or accept the risk with \
-         `--insecure-plaintext` (`insecure_plaintext = true` in the file)"
+         plaintexts; name a certificate with `--tls-cert` and `--tls-key` (`[tls]` in the file), listen on 127.0.0.1, \
+         or accept the risk with `--insecure-plaintext` (`insecure_plaintext = true` in the file)"
     )]
     Plaintext { listen: SocketAddr },
     #[error(
@@ -88,6 +99,8 @@ pub enum ConfigError {
     Read { path: PathBuf, source: io::Error },
     #[error("`listen` and `admin_listen` are both `{address}`; give one of them another port")]
     SameAddress { address: SocketAddr },
+    #[error("`{given}` of `[tls]` is set and `{missing}` is not; set both or neither")]
+    TlsIncomplete { given: &'static str, missing: &'static str },
     #[error("the configuration file `{path}` is larger than {CONFIG_BYTES_MAX} bytes; is it the right file?")]
     TooLarge { path: PathBuf },
 }
@@ -100,6 +113,8 @@ impl Default for Config {
             insecure_plaintext: false,
             threads: Bounded(0),
             connections_max: Bounded(10_000),
+            connections_per_source_max: Bounded(0),
+            requests_max: Bounded(2048),
             header_timeout_secs: Bounded(10),
             body_timeout_secs: Bounded(30),
             // Longer than AWS's SDKs keep a connection they do not use (60 seconds at most), so that it is the client
@@ -110,6 +125,7 @@ impl Default for Config {
             log_level: LogLevel::Info,
             journal_segment_mib: Bounded(64),
             cache_rows_max: Bounded(100_000),
+            tls: TlsConfig::default(),
         }
     }
 }
@@ -163,7 +179,7 @@ impl Config {
     }
 
     fn lay_over(&mut self, overrides: &Overrides) {
-        let Overrides { listen, admin_listen, insecure_plaintext, threads, log_format, log_level } =
+        let Overrides { listen, admin_listen, insecure_plaintext, threads, log_format, log_level, ref tls } =
             *overrides;
         self.listen = listen.unwrap_or(self.listen);
         self.admin_listen = admin_listen.unwrap_or(self.admin_listen);
@@ -171,11 +187,14 @@ impl Config {
         self.threads = threads.unwrap_or(self.threads);
         self.log_format = log_format.unwrap_or(self.log_format);
         self.log_level = log_level.unwrap_or(self.log_level);
+        self.tls.lay_over(tls);
     }
 
     /// The rules that concern more than one field.
     fn check(&self) -> Result<(), ConfigError> {
-        if !self.listen.ip().to_canonical().is_loopback() && !self.insecure_plaintext {
+        self.tls.check()?;
+        let is_loopback = self.listen.ip().to_canonical().is_loopback();
+        if !is_loopback && !self.insecure_plaintext && !self.tls.is_on() {
             return Err(ConfigError::Plaintext { listen: self.listen });
         }
         // Port 0 stands for any free port, a different one each time.
@@ -193,6 +212,11 @@ impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
 
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// The smaller of the two, but never less than `MIN`.
+    pub fn at_most(self, limit: usize) -> Self {
+        Self(self.0.min(u32::try_from(limit).unwrap_or(u32::MAX)).max(MIN))
     }
 
     fn as_secs(self) -> Duration {

@@ -25,26 +25,41 @@ pub fn harden() -> Result<(), HardeningError> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(HardeningError::Dumpable)
 }
 
-/// Raises the soft limit of open files so that `connections_max` fit, as far as the hard limit allows, and warns where
-/// it does not. Soft limits are commonly 1024, for the sake of programs that use select(2).
-pub fn raise_open_files(connections_max: usize) {
+/// Raises the soft limit of open files so that `connections_max` fit, as far as the hard limit allows, and returns how
+/// many connections do fit. Soft limits are commonly 1024, for the sake of programs that use select(2).
+///
+/// More must not be let in than fit: strangers who hold the last descriptors would keep the journal from opening its
+/// next file, and then nobody is answered.
+pub fn raise_open_files(connections_max: usize) -> usize {
     let needed = u64::try_from(connections_max).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
     let limit = getrlimit(Resource::Nofile);
     // `None` is "unlimited".
     if limit.current.is_none_or(|current| current >= needed) {
-        return;
+        return connections_max;
     }
     let granted = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
     let raised = Rlimit { current: Some(granted), maximum: limit.maximum };
-    let outcome = setrlimit(Resource::Nofile, raised);
-    if outcome.is_err() || granted < needed {
-        tracing::warn!(
-            needed,
-            hard_limit = limit.maximum,
-            "the limit of open files is too low for `connections_max`; raise it (LimitNOFILE= in systemd) or lower \
-             `connections_max`"
-        );
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => granted,
+        Err(_) => limit.current.unwrap_or(granted),
+    };
+    if files >= needed {
+        return connections_max;
     }
+    let fitting = connections_that_fit(files);
+    tracing::warn!(
+        needed,
+        hard_limit = limit.maximum,
+        connections_max = fitting,
+        "the limit of open files is too low for `connections_max`, which is lowered; raise it (LimitNOFILE= in systemd)"
+    );
+    fitting
+}
+
+/// All but what the rest of the process needs; where that would leave little, half.
+fn connections_that_fit(files: u64) -> usize {
+    let fitting = files.saturating_sub(OTHER_FILES).max(files / 2).min(files);
+    usize::try_from(fitting).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -63,10 +78,17 @@ mod tests {
     #[test]
     fn open_files_are_raised_but_never_lowered() {
         let before = getrlimit(Resource::Nofile);
-        raise_open_files(usize::MAX);
+        assert!(raise_open_files(usize::MAX) < usize::MAX);
         let raised = getrlimit(Resource::Nofile);
         assert_eq!(raised.current, before.maximum);
-        raise_open_files(0);
+        assert_eq!(raise_open_files(7), 7);
         assert_eq!(getrlimit(Resource::Nofile), raised);
+    }
+
+    #[test]
+    fn connections_leave_descriptors_to_the_rest() {
+        assert_eq!(connections_that_fit(20_000), 20_000 - 512);
+        assert_eq!(connections_that_fit(700), 350);
+        assert_eq!(connections_that_fit(0), 0);
     }
 }

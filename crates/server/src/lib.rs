@@ -11,25 +11,32 @@ mod assembly;
 mod body;
 mod config;
 mod connection;
+mod crowd;
 mod env;
+mod gate;
 mod handle;
 mod hardening;
+mod http2;
 mod listen;
 mod logging;
 mod metrics;
 mod refusal;
 mod run;
 mod seed;
+mod secure;
 mod serve;
 mod shutdown;
 mod signals;
 mod signer;
+mod tls;
 
 pub use admin::Health;
 pub use assembly::{
     AskPassphrase, AssemblyError, NewCredential, NewDeployment, Opened, Places, initialise, read_passphrase,
 };
-pub use config::{Bounded, Config, ConfigError, LogFormat, LogLevel, Overrides};
+pub use config::{
+    Bounded, ClientCertificates, Config, ConfigError, LogFormat, LogLevel, Overrides, TlsConfig,
+};
 pub use env::SystemEnv;
 pub use handle::Service;
 pub use hardening::{HardeningError, harden, raise_open_files};
@@ -42,3 +49,4 @@ pub use serve::{Parts, ServeError, serve};
 pub use shutdown::Shutdown;
 pub use signals::{SignalsError, stop_on_signals};
 pub use signer::Signer;
+pub use tls::{DevCertificateError, DevCertificates, Tls, TlsError, make_dev_certificates};

@@ -1,7 +1,7 @@
 //! Answers, and those that the server gives by itself because a request never reaches the service or kills it.
 //!
 //! They have the form of AWS's JSON protocol, so that SDKs read their names and know which ones to try again (botocore,
-//! retry mode "standard": `RequestTimeoutException` and every 500, 502, 503 and 504).
+//! retry mode "standard": `RequestTimeoutException`, `ThrottlingException` and every 500, 502, 503 and 504).
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, PRAGMA};
@@ -29,6 +29,7 @@ pub(crate) enum Refusal {
     BodyTooLarge,
     Exhausted,
     Internal,
+    Throttled,
 }
 
 impl Refusal {
@@ -39,6 +40,7 @@ impl Refusal {
             Self::BodyTooLarge => "RequestEntityTooLargeException",
             Self::Exhausted => "ServiceUnavailableException",
             Self::Internal => "KMSInternalException",
+            Self::Throttled => "ThrottlingException",
         }
     }
 
@@ -48,6 +50,7 @@ impl Refusal {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Throttled => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -64,6 +67,9 @@ impl Refusal {
             }
             Self::Internal => {
                 r#"{"__type":"KMSInternalException","message":"The request was rejected because an internal exception occurred. The request can be retried."}"#
+            }
+            Self::Throttled => {
+                r#"{"__type":"ThrottlingException","message":"You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."}"#
             }
         }
     }
@@ -117,13 +123,18 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Refusal; 4] =
-        [Refusal::BodyTimedOut, Refusal::BodyTooLarge, Refusal::Exhausted, Refusal::Internal];
+    const ALL: [Refusal; 5] = [
+        Refusal::BodyTimedOut,
+        Refusal::BodyTooLarge,
+        Refusal::Exhausted,
+        Refusal::Internal,
+        Refusal::Throttled,
+    ];
 
     #[test]
     fn every_refusal_says_its_name() {
         for refusal in ALL {
-            let start = format!(r#"{{"__type":"{}","message":"The "#, refusal.name());
+            let start = format!(r#"{{"__type":"{}","message":""#, refusal.name());
             assert!(refusal.body().starts_with(&start) && refusal.body().ends_with(r#"."}"#), "{refusal:?}");
             assert!(refusal.status().is_client_error() || refusal.status().is_server_error());
         }

@@ -1,5 +1,6 @@
 //! From a configuration to a running service and back to a closed store.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use strongroom_pipeline::{Answer, Arrival};
 use strongroom_types::{AccountId, Env, HistogramSnapshot, RegionName};
 
 use crate::assembly::{AskPassphrase, AssemblyError, Opened, PartLimits, Places, Running};
+use crate::tls::{LOOK_INTERVAL, TlsWatch};
 use crate::{
-    Config, Health, ListenError, Listeners, Metrics, Parts, ServeError, Shutdown, SystemEnv,
+    Config, Health, ListenError, Listeners, Metrics, Parts, ServeError, Shutdown, SystemEnv, Tls, TlsError,
     raise_open_files, serve,
 };
 
@@ -21,6 +23,8 @@ pub struct Announcement<'a> {
     pub admin_address: SocketAddr,
     pub places: &'a Places,
     pub regions: &'a [RegionName],
+    /// `http` or `https`.
+    pub scheme: &'static str,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,10 @@ pub enum RunError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error("cannot use TLS as configured")]
+    Tls(#[from] TlsError),
+    #[error("cannot watch the TLS files")]
+    WatchTls(#[source] io::Error),
 }
 
 impl crate::Service for Service {
@@ -66,8 +74,13 @@ pub fn run(
     shutdown: &Shutdown,
     announce: &dyn Fn(&Announcement<'_>),
 ) -> Result<(), RunError> {
-    raise_open_files(config.connections_max.as_u32().try_into().unwrap_or(usize::MAX));
+    let connections_fitting = raise_open_files(config.connections_max.as_usize());
+    let config =
+        &Config { connections_max: config.connections_max.at_most(connections_fitting), ..config.clone() };
     let env: Arc<dyn Env> = Arc::new(SystemEnv::new());
+    let tls = Tls::load(&config.tls)?;
+    let watch = tls.as_ref().map(|tls| TlsWatch::start(tls, LOOK_INTERVAL)).transpose();
+    let _watch = watch.map_err(RunError::WatchTls)?;
     let opened = Opened::open(places, passphrase)?;
     let limits = PartLimits {
         cached_rows_max: config.cache_rows_max.as_usize(),
@@ -77,10 +90,15 @@ pub fn run(
     let listeners = Listeners::bind(config)?;
     let metrics = Arc::new(Metrics::new(env.now()));
     register(&metrics, &running);
+    if let Some(tls) = &tls {
+        tls.register(&metrics);
+        tls.warn_if_over(env.now());
+    }
     tracing::info!(
         listen = %listeners.address(),
         admin_listen = %listeners.admin_address(),
         regions = running.regions.len(),
+        tls = tls.is_some(),
         "serving"
     );
     announce(&Announcement {
@@ -89,10 +107,11 @@ pub fn run(
         admin_address: listeners.admin_address(),
         places,
         regions: &running.regions,
+        scheme: if tls.is_some() { "https" } else { "http" },
     });
     let health = Arc::new(JournalHealth { journal: Arc::clone(&running.journal) });
     let appenders = Some(running.journal.appenders());
-    let parts = Parts { appenders, env, health, metrics, service: Arc::clone(&running.service) };
+    let parts = Parts { appenders, env, health, metrics, service: Arc::clone(&running.service), tls };
     let served = serve(listeners, config, parts, shutdown);
     tracing::info!("stopped serving; flushing");
     running.close()?;

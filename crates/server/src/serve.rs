@@ -9,32 +9,41 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use strongroom_audit::Appenders;
 use strongroom_types::Env;
-use strongroom_types::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, REQUEST_HEAD_BYTES_MAX};
+use strongroom_types::limits::{
+    ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, LARGE_REQUESTS_MAX, REQUEST_HEAD_BYTES_MAX,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::admin::{Admin, Health};
 use crate::body::Budget;
 use crate::config::Config;
 use crate::connection::{Timeouts, Watch, Watched, drive, http1};
-use crate::handle::{Host, Service};
+use crate::crowd::Crowd;
+use crate::gate::{Gate, Place, Sources};
+use crate::handle::{Host, Peer, RequestWatch, Service};
 use crate::listen::Listeners;
 use crate::metrics::Metrics;
+use crate::secure::Secure;
 use crate::shutdown::Shutdown;
+use crate::tls::Tls;
 
 /// How long to wait after accepting has failed. It fails when descriptors or memory run out, which the next attempt at
 /// once would not change.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often a log line says so.
+const TROUBLES_INTERVAL: Duration = Duration::from_secs(10);
 /// Prometheus scrapes every 10 to 60 seconds; whoever is slower than this is not a scraper.
 const ADMIN_TIMEOUTS: Timeouts =
     Timeouts { body: Duration::from_secs(5), header: Duration::from_secs(5), idle: Duration::from_secs(75) };
@@ -49,6 +58,8 @@ pub struct Parts<S> {
     pub health: Arc<dyn Health>,
     pub metrics: Arc<Metrics>,
     pub service: Arc<S>,
+    /// What the main listener speaks; without it, HTTP in the clear.
+    pub tls: Option<Arc<Tls>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,17 +100,25 @@ fn serve_with<S: Service>(
     });
     let admin_thread = spawn("strongroom-admin".to_owned(), listeners.admin, admin_settings, admin, None)?;
 
-    register_gauges(&parts.metrics, &settings.gate, budget);
+    register_gauges(&parts.metrics, settings, budget);
     let mut threads = Vec::with_capacity(listeners.main.len());
     for (number, listener) in listeners.main.into_iter().enumerate() {
         let host = Arc::new(Host {
             budget: Arc::clone(budget),
             env: Arc::clone(&parts.env),
             recorder: parts.metrics.recorder(),
+            requests: Arc::clone(&settings.requests),
             service: Arc::clone(&parts.service),
         });
-        let name = format!("strongroom-http-{number}");
-        threads.push(spawn(name, listener, settings.clone(), host, parts.appenders.clone())?);
+        let (name, settings) = (format!("strongroom-http-{number}"), settings.clone());
+        let appenders = parts.appenders.clone();
+        threads.push(match &parts.tls {
+            None => spawn(name, listener, settings, host, appenders)?,
+            Some(tls) => {
+                let secure = Arc::new(Secure::new(host, Arc::clone(tls)));
+                spawn(name, listener, settings, secure, appenders)?
+            }
+        });
     }
 
     let ends: Vec<_> = threads.into_iter().map(join).collect();
@@ -119,20 +138,28 @@ impl Drop for StopOnDrop {
 
 /// How connections of one listener are treated.
 #[derive(Clone)]
-struct Settings {
-    builder: Builder,
+pub(crate) struct Settings {
+    pub(crate) builder: Builder,
     gate: Arc<Gate>,
     grace: Duration,
+    large_requests: Arc<Gate>,
+    requests: Arc<Gate>,
+    /// `None` if one source may have all connections.
+    sources: Option<Arc<Sources>>,
     stop: Shutdown,
     timeouts: Timeouts,
 }
 
 impl Settings {
     fn main(config: &Config, stop: Shutdown) -> Self {
+        let per_source = config.connections_per_source_max.as_usize();
         Self {
             builder: http1(REQUEST_HEAD_BYTES_MAX),
             gate: Arc::new(Gate::new(config.connections_max.as_usize())),
             grace: config.shutdown_grace(),
+            large_requests: Arc::new(Gate::new(LARGE_REQUESTS_MAX)),
+            requests: Arc::new(Gate::new(config.requests_max.as_usize())),
+            sources: (per_source > 0).then(|| Arc::new(Sources::new(per_source))),
             stop,
             timeouts: Timeouts {
                 body: config.body_timeout(),
@@ -147,51 +174,27 @@ impl Settings {
             builder: http1(ADMIN_HEAD_BYTES_MAX),
             gate: Arc::new(Gate::new(ADMIN_CONNECTIONS_MAX)),
             grace: ADMIN_GRACE,
+            large_requests: Arc::new(Gate::new(ADMIN_CONNECTIONS_MAX)),
+            requests: Arc::new(Gate::new(ADMIN_CONNECTIONS_MAX)),
+            sources: None,
             stop,
             timeouts: ADMIN_TIMEOUTS,
         }
     }
-}
 
-/// Counts connections and lets no more than `max` in.
-#[derive(Debug)]
-struct Gate {
-    max: usize,
-    open: AtomicUsize,
-    refused: AtomicUsize,
-}
-
-/// A place inside the gate, given back when dropped.
-struct Place(Arc<Gate>);
-
-impl Gate {
-    fn new(max: usize) -> Self {
-        Self { max, open: AtomicUsize::new(0), refused: AtomicUsize::new(0) }
-    }
-
-    fn enter(self: &Arc<Self>) -> Option<Place> {
-        let more = |open: usize| (open < self.max).then_some(open + 1);
-        if self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok() {
-            return Some(Place(Arc::clone(self)));
-        }
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        None
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    fn watch(&self) -> Arc<Watch> {
+        Arc::new(Watch::new(self.timeouts, Arc::clone(&self.large_requests)))
     }
 }
 
 /// What one listener's connections are served with.
-trait Serve: Send + Sync + 'static {
+pub(crate) trait Serve: Send + Sync + 'static {
     fn serve(
         self: Arc<Self>,
         settings: &Settings,
         stream: TcpStream,
         source: IpAddr,
+        watch: Arc<Watch>,
         stop: Shutdown,
     ) -> impl Future<Output = ()> + Send + 'static;
 }
@@ -202,19 +205,32 @@ impl<S: Service> Serve for Host<S> {
         settings: &Settings,
         stream: TcpStream,
         source: IpAddr,
+        watch: Arc<Watch>,
         stop: Shutdown,
     ) -> impl Future<Output = ()> + Send + 'static {
         let builder = settings.builder.clone();
-        let watch = Arc::new(Watch::new(settings.timeouts));
         async move {
-            let stream = Watched::new(stream, Arc::clone(&watch));
-            let service = service_fn(|request| {
-                let (host, watch) = (Arc::clone(&self), Arc::clone(&watch));
-                async move { host.handle(&watch, source, request).await }
-            });
-            drive(&builder, stream, service, &stop).await;
+            let peer = Peer { source, tls: None };
+            serve_http1(&self, &builder, watch, stream, peer, &stop).await;
         }
     }
+}
+
+/// Serves one connection that speaks HTTP/1.1, in the clear or inside TLS.
+pub(crate) async fn serve_http1<S: Service, T: AsyncRead + AsyncWrite + Unpin>(
+    host: &Arc<Host<S>>,
+    builder: &Builder,
+    watch: Arc<Watch>,
+    stream: T,
+    peer: Peer,
+    stop: &Shutdown,
+) {
+    let stream = Watched::new(stream, Arc::clone(&watch));
+    let service = service_fn(|request| {
+        let (host, watch) = (Arc::clone(host), Arc::clone(&watch));
+        async move { host.handle(&*watch, peer, request).await }
+    });
+    drive(builder, stream, service, stop).await;
 }
 
 impl Serve for Admin {
@@ -223,15 +239,15 @@ impl Serve for Admin {
         settings: &Settings,
         stream: TcpStream,
         _source: IpAddr,
+        watch: Arc<Watch>,
         stop: Shutdown,
     ) -> impl Future<Output = ()> + Send + 'static {
         let builder = settings.builder.clone();
-        let watch = Arc::new(Watch::new(settings.timeouts));
         async move {
             let stream = Watched::new(stream, Arc::clone(&watch));
             let service = service_fn(|request| {
                 let reply = self.handle(&request);
-                watch.end_request();
+                (&*watch).end_request();
                 async move { reply }
             });
             drive(&builder, stream, service, &stop).await;
@@ -301,6 +317,8 @@ async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &A
     let (open, mut all_closed) = mpsc::channel::<()>(1);
     let stopped = settings.stop.triggered();
     let mut stopped = std::pin::pin!(stopped);
+    let mut troubles = Troubles::default();
+    let crowd = Crowd::new();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -309,32 +327,42 @@ async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &A
         };
         let (stream, peer) = match accepted {
             Ok(connection) => connection,
+            Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections for a moment");
+                troubles.tell(&error);
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        // Beyond the limit the connection is closed by dropping it: an answer would cost what the limit is to save.
-        let Some(place) = settings.gate.enter() else { continue };
+        let source = peer.ip().to_canonical();
+        // Beyond the limits a connection is closed by dropping it: an answer would cost what they are to save.
+        let source_place = match settings.sources.as_ref().map(|sources| sources.enter(source)) {
+            Some(None) => continue,
+            Some(place) => place,
+            None => None,
+        };
+        let place = match settings.gate.enter() {
+            Some(place) => place,
+            None => match make_room(&crowd, &settings.gate).await {
+                Some(place) => place,
+                None => continue,
+            },
+        };
         if let Err(error) = stream.set_nodelay(true) {
             // The client has already gone.
             tracing::debug!(%error, "connection ended");
             continue;
         }
-        let source = peer.ip().to_canonical();
-        let connection = Arc::clone(served).serve(settings, stream, source, stop_connections.clone());
-        let held = (place, open.clone());
-        tokio::spawn(async move {
-            connection.await;
-            drop(held);
-        });
+        let watch = settings.watch();
+        let stop = stop_connections.clone();
+        let connection = Arc::clone(served).serve(settings, stream, source, Arc::clone(&watch), stop);
+        crowd.spawn(watch, connection, (place, source_place, open.clone()));
     }
     drop(listener);
     drop(open);
     stop_connections.trigger();
     if timeout(settings.grace, all_closed.recv()).await.is_err() {
-        let open = settings.gate.open.load(Ordering::Relaxed);
+        let open = settings.gate.inside();
         tracing::warn!(
             open,
             "requests were still running at the end of `shutdown_grace_secs`; they are abandoned"
@@ -342,21 +370,74 @@ async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &A
     }
 }
 
-fn register_gauges(metrics: &Metrics, gate: &Arc<Gate>, budget: &Arc<Budget>) {
+/// Ends connections of this thread that wait, and takes a place that has become free.
+async fn make_room(crowd: &Crowd, gate: &Arc<Gate>) -> Option<Place> {
+    if crowd.end_waiting(Instant::now()) == 0 {
+        return None;
+    }
+    // They have to be run once more to end.
+    yield_now().await;
+    gate.enter()
+}
+
+/// Whether accepting has failed for this connection alone, so that the next one may come at once (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Says that connections cannot be accepted, rarely: it goes on for as long as there are no descriptors.
+#[derive(Default)]
+struct Troubles {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Troubles {
+    fn tell(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self.told.is_some_and(|told| now.duration_since(told) < TROUBLES_INTERVAL) {
+            self.untold += 1;
+            return;
+        }
+        tracing::warn!(%error, untold = self.untold, "cannot accept connections for a moment");
+        *self = Self { told: Some(now), untold: 0 };
+    }
+}
+
+fn register_gauges(metrics: &Metrics, settings: &Settings, budget: &Arc<Budget>) {
     /// Exact below 2^53, which memory does not reach.
     fn float(number: usize) -> f64 {
         number as f64
     }
-    let (open, refused, budget) = (Arc::clone(gate), Arc::clone(gate), Arc::clone(budget));
+    fn whole(number: usize) -> u64 {
+        u64::try_from(number).unwrap_or(u64::MAX)
+    }
+    let (open, refused, budget) = (Arc::clone(&settings.gate), settings.clone(), Arc::clone(budget));
     metrics.register_gauge_fn(
         "strongroom_connections_open",
         "Connections open on the main listener.",
-        Box::new(move || float(open.open.load(Ordering::Relaxed))),
+        Box::new(move || float(open.inside())),
     );
     metrics.register_counter_fn(
         "strongroom_connections_refused",
-        "Connections closed at once because `connections_max` were open.",
-        Box::new(move || u64::try_from(refused.refused.load(Ordering::Relaxed)).unwrap_or(u64::MAX)),
+        "Connections that found too many open, altogether or from one source.",
+        Box::new(move || {
+            let of_sources = refused.sources.as_ref().map_or(0, |sources| sources.refused());
+            whole(refused.gate.refused().saturating_add(of_sources))
+        }),
+    );
+    let requests = Arc::clone(&settings.requests);
+    metrics.register_gauge_fn(
+        "strongroom_requests_open",
+        "Requests being answered.",
+        Box::new(move || float(requests.inside())),
+    );
+    let large = Arc::clone(&settings.large_requests);
+    metrics.register_counter_fn(
+        "strongroom_large_requests_refused",
+        "Connections closed because too many were sending large requests.",
+        Box::new(move || whole(large.refused())),
     );
     metrics.register_gauge_fn(
         "strongroom_bodies_bytes",

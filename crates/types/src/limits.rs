@@ -154,6 +154,36 @@ pub const SMALL_BODIES_BYTES_RESERVED: usize = 16 * 1024 * 1024;
 /// A body that is refused is still read, and thrown away, up to this size: a client that is busy sending would otherwise
 /// see its connection reset instead of the answer.
 pub const REFUSED_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What one connection may send before it is answered without needing a place among the large requests.
+pub const SMALL_REQUEST_BYTES_MAX: usize = 16 * 1024;
+/// Connections that may be sending a large request at once. Each holds a read buffer of up to
+/// [`REQUEST_HEAD_BYTES_MAX`].
+pub const LARGE_REQUESTS_MAX: usize = 1024;
+/// TLS handshakes that wait for their turn, each thread doing one at a time. So many take a few seconds of one thread,
+/// which is less than their clients have.
+pub const TLS_HANDSHAKES_WAITING_MAX: usize = 8192;
+/// What a client may send until its TLS handshake is done.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+/// A file with certificates or a private key.
+pub const TLS_FILE_BYTES_MAX: usize = 1024 * 1024;
+/// Names in a certificate for trying out.
+pub const DEV_CERTIFICATE_NAMES_MAX: usize = 100;
+/// Requests open at once on one HTTP/2 connection (RFC 9113 section 5.1.2 advises no fewer than 100).
+pub const HTTP2_STREAMS_MAX: u32 = 100;
+/// Headers of one HTTP/2 request as they are counted there (RFC 9113 section 6.5.2): less than
+/// [`REQUEST_HEAD_BYTES_MAX`], because one connection may have many.
+pub const HTTP2_HEAD_BYTES_MAX: u32 = 32 * 1024;
+/// What an HTTP/2 client may send ahead of one request, and of one connection, before it is read.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+/// The largest HTTP/2 frame taken, the smallest that may be announced (RFC 9113 section 4.2).
+pub const HTTP2_FRAME_BYTES_MAX: u32 = 16 * 1024;
+/// Streams that a client resets before they were looked at, until its connection is closed (CVE-2023-44487).
+pub const HTTP2_RESETS_PENDING_MAX: usize = 20;
+/// Streams that the server resets for the client's errors, until the connection is closed (CVE-2025-8671).
+pub const HTTP2_RESETS_PROVOKED_MAX: usize = 100;
+/// The share of one open HTTP/2 request in the budget of bodies, beside its head and its body.
+pub const HTTP2_STREAM_BYTES: usize = 2048;
 /// Connections to the listener for health and metrics.
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// A request head on the listener for health and metrics.

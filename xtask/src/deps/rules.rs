@@ -31,11 +31,14 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 /// Crates that no product depends on, and that may therefore depend on anything.
 const FREE: &[&str] = &["bench", "xtask"];
 
-/// Libraries that only some crates may touch: AWS-LC sees key bytes, SQLite the rows, hyper the wire.
+/// Libraries that only some crates may touch: AWS-LC sees key bytes, SQLite the rows, hyper and rustls the wire.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["crypto", "sigv4", "testkit", "bench", "xtask"]),
     ("hyper", &["server", "bench"]),
+    ("rcgen", &["server"]),
     ("rusqlite", &["store"]),
+    ("rustls", &["server"]),
+    ("tokio-rustls", &["server"]),
 ];
 
 /// Second implementations of what AWS-LC does: none of them may be in the product, not even through others.

@@ -76,6 +76,10 @@ fn numbers_one_past_either_limit_are_refused() {
         "threads = -1",
         "threads = 1025",
         "connections_max = 1000001",
+        "connections_per_source_max = -1",
+        "connections_per_source_max = 1000001",
+        "requests_max = 0",
+        "requests_max = 4001",
         "header_timeout_secs = 0",
         "header_timeout_secs = 3601",
         "body_timeout_secs = 0",
@@ -134,6 +138,68 @@ fn an_address_that_others_reach_is_refused_without_the_flag() {
         let listen = Some(listen.parse().unwrap());
         assert!(with(Overrides { listen, ..Overrides::default() }).is_ok(), "{listen:?}");
     }
+}
+
+#[test]
+fn with_tls_any_address_may_be_listened_on() {
+    let listen = Some("0.0.0.0:4599".parse().unwrap());
+    let tls =
+        TlsConfig { certificate: Some("c.pem".into()), key: Some("k.pem".into()), ..TlsConfig::default() };
+    let config = with(Overrides { listen, tls: tls.clone(), ..Overrides::default() }).unwrap();
+    assert_eq!(config.tls, tls);
+    assert!(config.tls.is_on() && !Config::default().tls.is_on());
+}
+
+#[test]
+fn half_a_tls_table_is_refused() {
+    for (text, given, missing) in [
+        ("certificate = 'c'", "certificate", "key"),
+        ("key = 'k'", "key", "certificate"),
+        ("client_ca = 'a'", "client_ca", "certificate"),
+        (
+            "certificate = 'c'\nkey = 'k'\nclient_certificates = 'optional'",
+            "client_certificates",
+            "client_ca",
+        ),
+    ] {
+        let refused = parse(&format!("[tls]\n{text}\n")).unwrap().check().unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!("`{given}` of `[tls]` is set and `{missing}` is not; set both or neither")
+        );
+    }
+    assert!(refusal("[tls]\nclient_certificates = 'maybe'").contains("`optional` or `required`"));
+    assert!(refusal("[tls]\nca = 'c'").contains("unknown field `ca`"));
+}
+
+#[test]
+fn flags_of_tls_lie_over_the_file() {
+    let file = Scratch::new("tls", b"[tls]\ncertificate = 'c'\nkey = 'k'\nclient_ca = 'a'\n");
+    let tls = TlsConfig { key: Some("other".into()), ..TlsConfig::default() };
+    let config = Config::load(Some(&file.0), &Overrides { tls, ..Overrides::default() }).unwrap();
+    let expected = TlsConfig {
+        certificate: Some("c".into()),
+        key: Some("other".into()),
+        client_ca: Some("a".into()),
+        client_certificates: None,
+    };
+    assert_eq!(config.tls, expected);
+}
+
+#[test]
+fn the_sample_names_every_field_of_tls() {
+    let message = refusal("[tls]\nno_such_field = 1");
+    let known = message.rsplit_once("expected one of").unwrap().1.split('`').skip(1).step_by(2);
+    let shown = SAMPLE.split_once("\n[tls]").unwrap().1;
+    for name in known {
+        assert!(shown.contains(&format!("\n# {name} = ")), "{name}");
+    }
+}
+
+#[test]
+fn a_bound_is_never_lowered_below_its_smallest() {
+    let bound: Bounded<1, 9> = Bounded(5);
+    assert_eq!([0, 3, 7].map(|limit| bound.at_most(limit).as_u32()), [1, 3, 5]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream as Client};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use strongroom_pipeline::{Answer, Arrival};
@@ -17,6 +17,9 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::env::SystemEnv;
+
+mod limits;
+mod secure;
 
 const REQUEST_ID: RequestId = RequestId::from_bytes([7; 16]);
 /// Longer than any test may take: what waits for this is broken.
@@ -57,6 +60,7 @@ impl Service for Fake {
                 format!("{method} {path} {query} {source}").into_bytes()
             }
             "/echo" => arrival.body.to_vec(),
+            "/tls" => format!("{:?}", arrival.tls).into_bytes(),
             "/length" => arrival.body.len().to_string().into_bytes(),
             "/panic" => panic!("as asked"),
             "/wait" => {
@@ -114,6 +118,10 @@ impl Server {
     }
 
     fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_secure(None, change)
+    }
+
+    fn start_secure(tls: Option<Arc<Tls>>, change: impl FnOnce(&mut Settings)) -> Self {
         let any_port = "127.0.0.1:0".parse().unwrap();
         let threads = "2".parse().unwrap();
         let config = Config { listen: any_port, admin_listen: any_port, threads, ..Config::default() };
@@ -133,6 +141,7 @@ impl Server {
             health: Arc::clone(&health) as Arc<dyn Health>,
             metrics: Arc::new(Metrics::new(Timestamp::default())),
             service: Arc::clone(&fake),
+            tls,
         };
         let (address, admin_address) = (listeners.address(), listeners.admin_address());
         let shared = Arc::clone(&budget);
@@ -297,16 +306,24 @@ fn what_is_not_http_is_refused() {
 }
 
 #[test]
-fn a_body_one_byte_too_large_is_refused_and_the_connection_kept() {
+fn a_body_one_byte_too_large_is_refused_and_the_client_told() {
     let server = Server::start();
-    let mut connection = server.connect();
     let largest = "x".repeat(REQUEST_BODY_BYTES_MAX);
+    let refused = |mut connection: Connection| {
+        let reply = connection.reply().unwrap();
+        assert!(reply.is_refusal(413, "RequestEntityTooLargeException"));
+        assert!(connection.is_closed());
+    };
+    let mut connection = server.connect();
     connection.post("/length", &format!("{largest}x"));
-    assert!(connection.reply().unwrap().is_refusal(413, "RequestEntityTooLargeException"));
+    refused(connection);
+    let mut connection = server.connect();
     connection.post_chunked("/length", &[&largest, "x"]);
-    assert!(connection.reply().unwrap().is_refusal(413, "RequestEntityTooLargeException"));
+    refused(connection);
+    let mut connection = server.connect();
     connection.post("/length", &largest);
     assert_eq!(connection.reply().unwrap().body, REQUEST_BODY_BYTES_MAX.to_string());
+    let mut connection = server.connect();
     connection.post_chunked("/length", &[&largest]);
     assert_eq!(connection.reply().unwrap().body, REQUEST_BODY_BYTES_MAX.to_string());
 }
@@ -411,9 +428,13 @@ fn an_exhausted_budget_refuses_until_there_is_room() {
 fn one_connection_too_many_is_closed_at_once() {
     let server = Server::start_with(|settings| settings.gate = Arc::new(Gate::new(2)));
     let (mut first, mut second) = (server.connect(), server.connect());
-    assert!(first.echoes("1") && second.echoes("2"));
+    first.post("/wait", "");
+    second.post("/wait", "");
+    assert_eq!([server.next_event(), server.next_event()], [Event::Started, Event::Started]);
     let mut third = server.connect();
     assert!(third.is_closed());
+    server.fake.release.add_permits(2);
+    assert_eq!(first.reply().unwrap().body, "released");
     assert!(first.echoes("still"));
     drop(second);
     // The place is free again as soon as the server has seen the end of the second connection.
@@ -610,13 +631,4 @@ fn both_threads_serve() {
     // Where a connection lands is a hash of its ports: fifty of fifty on one thread is one in 2^49.
     let mut connections: Vec<_> = (0..50).map(|_| server.connect()).collect();
     assert!(connections.iter_mut().all(|connection| connection.echoes("here")));
-}
-
-#[test]
-fn the_gate_lets_in_as_many_as_it_says() {
-    let gate = Arc::new(Gate::new(1));
-    let place = gate.enter();
-    assert!(place.is_some() && gate.enter().is_none());
-    drop(place);
-    assert!(gate.enter().is_some());
 }
