@@ -18,6 +18,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
         listen: arguments.listen,
         admin_listen: arguments.admin_listen,
         insecure_plaintext: arguments.insecure_plaintext,
+        accept_rollback: arguments.accept_rollback,
         ..Overrides::default()
     };
     let config = Config::load(arguments.config.as_deref(), &overrides)?;

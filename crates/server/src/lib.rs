@@ -7,11 +7,13 @@
 //! Deliberately absent: anything that knows what a request means. Signatures, JSON and operations are the service's.
 
 mod admin;
+mod anchor;
 mod assembly;
 mod body;
 mod config;
 mod connection;
 mod env;
+mod freshness;
 mod handle;
 mod hardening;
 mod listen;
@@ -30,6 +32,7 @@ pub use assembly::{
 };
 pub use config::{Bounded, Config, ConfigError, LogFormat, LogLevel, Overrides};
 pub use env::SystemEnv;
+pub use freshness::{Finding, Freshness};
 pub use handle::Service;
 pub use hardening::{HardeningError, harden, raise_open_files};
 pub use listen::{ListenError, Listeners};
