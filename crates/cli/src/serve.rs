@@ -63,6 +63,7 @@ fn announce(announcement: &Announcement<'_>) {
     line("Paste this into another terminal:");
     line("");
     line(&format!("  export AWS_ENDPOINT_URL_KMS=http://{address}"));
+    line(&format!("  export AWS_ENDPOINT_URL_STS=http://{address}"));
     line(&format!("  export AWS_SHARED_CREDENTIALS_FILE='{credentials}'"));
     line(&format!("  export AWS_REGION={region} AWS_DEFAULT_REGION={region}"));
     line("");

@@ -22,4 +22,4 @@ mod random;
 mod service;
 mod states;
 
-pub use service::{BUILT, Service};
+pub use service::{BUILT, walk};

@@ -147,9 +147,7 @@ impl AnchorKeeper {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new().name("strongroom-anchor".into()).spawn(move || {
             while stopped.recv_timeout(WRITE_EVERY) == Err(RecvTimeoutError::Timeout) {
-                // The journal first: what it has synced may be newer than what the store says of itself, not older.
-                let end = journal.end();
-                writer.try_write(records.standing(), end);
+                writer.try_write(records.standing(), journal.end());
             }
             writer
         })?;

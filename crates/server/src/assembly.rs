@@ -14,7 +14,6 @@ use strongroom_audit::{Journal, JournalError, JournalOptions, StrangerLog};
 use strongroom_crypto::{
     FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootHolder, open_root,
 };
-use strongroom_kms::Service;
 use strongroom_pipeline::{Corridor, Drainer, OutboxSender};
 use strongroom_records::{
     AccessKeyRow, AccountRow, Anchor, CommitError, DeploymentRow, Limits, PrincipalRow, Records,
@@ -25,6 +24,7 @@ use strongroom_types::{AccessKeyId, AccountId, Credential, Env, RegionName};
 
 use crate::anchor::{self, AnchorKeeper, AnchorStatus, AnchorWriter};
 use crate::freshness::{Finding, Freshness};
+use crate::front::Front;
 use crate::signer::Signer;
 
 /// Where things lie.
@@ -372,7 +372,7 @@ pub(crate) struct Running {
     pub(crate) journal: Arc<Journal>,
     pub(crate) records: Arc<Records>,
     pub(crate) regions: Vec<RegionName>,
-    pub(crate) service: Arc<Service>,
+    pub(crate) service: Arc<Front>,
     pub(crate) strangers: Arc<StrangerLog>,
     pub(crate) anchor: Arc<AnchorStatus>,
     pub(crate) verification: Arc<Verification>,
@@ -450,7 +450,7 @@ impl Running {
             regions: regions.clone(),
             strangers: Arc::clone(&strangers),
         });
-        let service = Arc::new(Service::new(Arc::clone(&corridor)));
+        let service = Arc::new(Front::new(Arc::clone(&corridor)));
         let anchor = anchor_writer.status();
         let keeper = AnchorKeeper::start(anchor_writer, Arc::clone(&records), Arc::clone(&journal));
         let anchor_keeper = keeper.map_err(part("start the anchor's thread"))?;

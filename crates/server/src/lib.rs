@@ -14,6 +14,7 @@ mod config;
 mod connection;
 mod env;
 mod freshness;
+mod front;
 mod handle;
 mod hardening;
 mod listen;

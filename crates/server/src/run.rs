@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use strongroom_audit::{Journal, JournalStats, SYNC_BUCKETS_MICROS};
-use strongroom_kms::Service;
-use strongroom_pipeline::{Answer, Arrival};
 use strongroom_records::{Verdict, Verification};
 use strongroom_types::{AccountId, Env, HistogramSnapshot, RegionName};
 
@@ -33,12 +31,6 @@ pub enum RunError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Serve(#[from] ServeError),
-}
-
-impl crate::Service for Service {
-    fn call(&self, arrival: Arrival) -> impl Future<Output = Answer> + Send {
-        Service::call(self, arrival)
-    }
 }
 
 /// The journal is what health is about: when it cannot be written, nothing is answered. What the verification of the
