@@ -78,6 +78,14 @@ impl JournalOptions {
     }
 }
 
+/// A record by its number and by its link of the chain, which stands for all records before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JournalEnd {
+    /// Zero before the first record.
+    pub sequence: u64,
+    pub link: [u8; 32],
+}
+
 /// An open journal. One process at a time may have it.
 pub struct Journal {
     shared: Arc<Shared>,
@@ -108,7 +116,8 @@ impl Journal {
         let mut segments = Segments::new(files, Arc::clone(&clock), options.segment_bytes, found.end.clone());
         let group = first_group(found, clock.as_ref(), &*signer)?;
         segments.write(&group).map_err(write_error)?;
-        let shared = Arc::new(Shared::new(group.last() + 1, options.pending_bytes_max, clock));
+        let end = JournalEnd { sequence: segments.end().sequence, link: segments.end().chain };
+        let shared = Arc::new(Shared::new(end, options.pending_bytes_max, clock));
         let writer = Writer::new(Arc::clone(&shared), segments, signer, group.records, &options);
         let thread = thread::Builder::new().name("audit-journal".to_owned());
         let writer = thread.spawn(move || writer.run()).map_err(JournalError::Spawn)?;
@@ -147,13 +156,26 @@ impl Journal {
         Ok(self.shared.append_checkpoint(state, AUDIT_PLACE_BYTES))
     }
 
+    /// Appends a note: something that an auditor must see and that nobody asked for by a request.
+    pub fn note(&self, text: &str) -> Result<Ticket, JournalError> {
+        self.shared.claim(0)?;
+        Ok(self.shared.append_note(text))
+    }
+
+    /// The last record that is on the disk.
+    pub fn end(&self) -> JournalEnd {
+        self.shared.end()
+    }
+
     pub fn stats(&self) -> JournalStats {
         self.shared.stats.read(self.shared.claimed(), self.shared.is_available())
     }
 
-    /// Writes what is there and a last checkpoint, and stops. Places still held get [`JournalError::Closed`].
-    pub fn close(mut self) -> Result<(), JournalError> {
-        self.stop()
+    /// Writes what is there and a last checkpoint, and stops; tells where the journal ends. Places still held get
+    /// [`JournalError::Closed`].
+    pub fn close(mut self) -> Result<JournalEnd, JournalError> {
+        self.stop()?;
+        Ok(self.end())
     }
 
     fn stop(&mut self) -> Result<(), JournalError> {

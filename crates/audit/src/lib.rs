@@ -4,6 +4,7 @@
 //! - [`Journal`] takes events and says when they are on the disk. Nothing is answered before it has said so.
 //! - [`JournalReader`] and [`verify`] read a journal and trust nothing in it; [`event_ids_since`] makes the replay of
 //!   the outbox idempotent.
+//! - [`survey`] tells how far a journal reaches and what its newest checkpoint says of the store.
 //! - [`StrangerLog`] keeps failures of callers who are not known yet, capped and without promises.
 //!
 //! What it deliberately does not do: decide what is recorded (the pipeline does), hold the key that signs checkpoints
@@ -24,6 +25,7 @@ mod scan;
 mod sequence;
 mod stats;
 mod stranger;
+mod survey;
 #[cfg(test)]
 mod testing;
 mod verify;
@@ -37,10 +39,11 @@ pub use event::{
 };
 pub use files::{DiskFiles, SegmentFile, SegmentFiles};
 pub use format::HeaderFault;
-pub use journal::{Appenders, Journal, JournalOptions, Place, Synced, Ticket};
+pub use journal::{Appenders, Journal, JournalEnd, JournalOptions, Place, Synced, Ticket};
 pub use note::Note;
 pub use reader::{Entry, JournalReader, Record, TornTail, event_ids_since};
 pub use sequence::Sequence;
 pub use stats::{JournalStats, SYNC_BUCKETS_MICROS};
 pub use stranger::{Stranger, StrangerLog, StrangerLogError, StrangerStats};
+pub use survey::{Survey, survey};
 pub use verify::{Report, verify};

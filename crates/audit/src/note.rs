@@ -6,7 +6,7 @@ use strongroom_types::limits::AUDIT_NOTE_BYTES_MAX;
 use crate::event::cut;
 use crate::format::take_u64;
 
-/// `time be64 | text`: a torn tail that was cut, a segment that was given up.
+/// `time be64 | text`: a torn tail that was cut, a segment that was given up, a rollback of the store that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note<'a> {
     pub time: Timestamp,

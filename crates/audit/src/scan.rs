@@ -9,7 +9,7 @@
 //! was promised, and the segment is corrupt.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -146,13 +146,15 @@ impl SegmentScan {
         match read {
             // The rest was filled with zeros ahead of writing: it is no part of what was written.
             Err(_) if self.live_bytes.is_none() && self.is_zero_behind()? => Ok(Step::End),
-            Ok(head) => {
-                self.offset += head.record_bytes() as u64;
-                self.expected = head.sequence + 1;
-                Ok(Step::Record(head))
-            }
+            Ok(head) => Ok(self.take(head)),
             Err(fault) => self.judge(fault),
         }
+    }
+
+    fn take(&mut self, head: RecordHead) -> Step {
+        self.offset += head.record_bytes() as u64;
+        self.expected = head.sequence + 1;
+        Step::Record(head)
     }
 
     fn read_record(&mut self, end: u64) -> io::Result<Result<RecordHead, RecordFault>> {
@@ -191,15 +193,28 @@ impl SegmentScan {
     }
 
     /// Tells a torn tail from corruption.
+    ///
+    /// Whoever reads beside the writer may have read these bytes before they were written, and the proof behind them
+    /// afterwards. The proof was written when this record was on the disk, so what is read now must be whole.
     fn judge(&mut self, fault: RecordFault) -> Result<Step, ReadError> {
-        let is_torn = self.live_bytes.is_none()
-            && !self
-                .is_proven_behind()
-                .map_err(|source| ReadError::Io { path: self.path.clone(), source })?;
-        if is_torn {
+        let io_error = |source| ReadError::Io { path: self.path.clone(), source };
+        if self.live_bytes.is_none() && !self.is_proven_behind().map_err(io_error)? {
             return Ok(Step::Torn);
         }
-        Err(ReadError::Corrupt { segment: self.name.clone(), offset: self.offset, fault })
+        match self.read_again() {
+            Ok(Ok(head)) => Ok(self.take(head)),
+            Ok(Err(_)) => Err(ReadError::Corrupt { segment: self.name.clone(), offset: self.offset, fault }),
+            Err(source) => Err(ReadError::Io { path: self.path.clone(), source }),
+        }
+    }
+
+    /// Reads the record at `offset` from the file once more, not from what was buffered of it.
+    fn read_again(&mut self) -> io::Result<Result<RecordHead, RecordFault>> {
+        self.file.seek(SeekFrom::Start(self.offset))?;
+        self.file_bytes = self.file.get_ref().metadata()?.len();
+        // What the failed attempt left behind the previous link.
+        self.linked.truncate(CHAIN_BYTES);
+        self.read_record(self.live_bytes.unwrap_or(self.file_bytes))
     }
 
     /// Whether there is nothing but zeros from `offset` to the end of the file. The writer fills a segment with zeros

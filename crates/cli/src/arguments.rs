@@ -38,6 +38,10 @@ pub(crate) struct PlaceArguments {
     /// The directory of the root key and the credentials [default: the data directory's name and `.root`]
     #[arg(long, value_name = "DIR")]
     pub(crate) root_dir: Option<PathBuf>,
+    /// The anchor, which shows that the data directory is not an older one; it must lie outside of it [default: `anchor`
+    /// in the root directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Option<PathBuf>,
     /// Read the root key's passphrase from the first line of this file
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
@@ -45,7 +49,7 @@ pub(crate) struct PlaceArguments {
 
 impl PlaceArguments {
     pub(crate) fn places(&self) -> Places {
-        Places::new(&self.data, self.root_dir.as_deref())
+        Places::new(&self.data, self.root_dir.as_deref()).with_anchor(self.anchor.as_deref())
     }
 
     pub(crate) fn passphrase_file(&self) -> Option<&Path> {
@@ -93,12 +97,18 @@ pub(crate) struct ServeArguments {
     /// Let only clients in that show a certificate signed by one of these (PEM)
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Serve data that are older than the anchor, as after restoring a backup; once, and the audit journal says so
+    #[arg(long)]
+    pub(crate) accept_rollback: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
     #[command(flatten)]
     pub(crate) places: PlaceArguments,
+    /// The data directory is a copy made earlier: that it is older than the anchor is no problem
+    #[arg(long)]
+    pub(crate) backup: bool,
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +118,9 @@ pub(crate) struct AuditArguments {
     /// Verify every record, the chain and the signatures, and print a summary instead of the records
     #[arg(long)]
     pub(crate) verify: bool,
+    /// Print the notes of the journal instead of the records: torn ends that were cut, rollbacks that were accepted
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) notes: bool,
 }
 
 #[derive(Debug, Args)]

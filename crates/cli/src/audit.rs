@@ -44,8 +44,14 @@ pub(crate) fn run(arguments: &AuditArguments) -> Result<ExitCode, Failure> {
     }
     for record in JournalReader::open(&places.journal(), signer)? {
         let record = record?;
-        if let Entry::Event(event) = record.entry()? {
-            line(&serde_json::to_string(&to_cloudtrail(&event))?);
+        match record.entry()? {
+            Entry::Event(event) if !arguments.notes => {
+                line(&serde_json::to_string(&to_cloudtrail(&event))?);
+            }
+            Entry::Note(note) if arguments.notes => {
+                line(&format!("{} {}", note.time.to_extended_iso8601(), note.text));
+            }
+            Entry::Checkpoint(_) | Entry::Event(_) | Entry::Note(_) => {}
         }
     }
     Ok(ExitCode::SUCCESS)

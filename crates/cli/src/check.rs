@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use strongroom_records::check::check;
-use strongroom_server::Opened;
+use strongroom_server::{Freshness, Opened, Places};
 
 use crate::arguments::CheckArguments;
 use crate::serve::ask_passphrase;
@@ -25,13 +25,39 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
         line(&format!("{rows:>10}  {table}"));
     }
     line(&format!("{:>10}  key materials opened", report.materials));
+    let freshness = judge_freshness(&places, &opened, arguments.backup)?;
     for problem in &report.problems {
         aside(&format!("problem: {problem}"));
     }
-    if report.is_clean() {
-        line("clean: every row opens, every index agrees, every shard holds what it should");
+    if report.is_clean() && freshness == 0 {
+        line(
+            "clean: every row opens, every index agrees, every shard holds what it should, and it is what was seen last",
+        );
         return Ok(ExitCode::SUCCESS);
     }
-    line(&format!("{} problems", report.problems_total));
+    line(&format!("{} problems", report.problems_total.saturating_add(freshness)));
     Ok(ExitCode::FAILURE)
+}
+
+/// Compares the store and the journal with the anchor and with the journal's checkpoints; returns how many problems
+/// there are.
+fn judge_freshness(places: &Places, opened: &Opened, is_backup: bool) -> Result<u64, Failure> {
+    let freshness = Freshness::judge(places, opened)?;
+    match &freshness.anchor {
+        Some(anchor) => {
+            let at = anchor.written.to_extended_iso8601();
+            line(&format!("    anchor  written {at}, at record {} of the journal", anchor.journal_sequence));
+        }
+        None => line("    anchor  none that can be trusted"),
+    }
+    let mut problems = 0;
+    for finding in &freshness.findings {
+        if is_backup && finding.is_age() {
+            aside(&format!("older than the anchor, as a backup is: {finding}"));
+        } else {
+            problems += 1;
+            aside(&format!("problem: {finding}"));
+        }
+    }
+    Ok(problems)
 }

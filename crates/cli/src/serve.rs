@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             client_ca: arguments.tls_client_ca.clone(),
             client_certificates: None,
         },
+        accept_rollback: arguments.accept_rollback,
         ..Overrides::default()
     };
     let config = Config::load(arguments.config.as_deref(), &overrides)?;
@@ -68,6 +69,7 @@ fn announce(announcement: &Announcement<'_>) {
     line("Paste this into another terminal:");
     line("");
     line(&format!("  export AWS_ENDPOINT_URL_KMS={scheme}://{address}"));
+    line(&format!("  export AWS_ENDPOINT_URL_STS={scheme}://{address}"));
     line(&format!("  export AWS_SHARED_CREDENTIALS_FILE='{credentials}'"));
     line(&format!("  export AWS_REGION={region} AWS_DEFAULT_REGION={region}"));
     line("");

@@ -31,6 +31,13 @@ pub(crate) fn row_state_key(service_key: &SecretKey, out: &mut [u8; KEY_BYTES]) 
     derive(service_key, "strongroom/row-state/v1", &[], out)
 }
 
+/// The key that authenticates the anchor.
+///
+/// `KDF(row state service key, "strongroom/anchor/v1")` → 32 bytes.
+pub(crate) fn anchor_key(service_key: &SecretKey, out: &mut [u8; KEY_BYTES]) -> Result<(), CryptoError> {
+    derive(service_key, "strongroom/anchor/v1", &[], out)
+}
+
 /// The key that wraps one key material.
 ///
 /// `KDF(domain key, "strongroom/material-wrap/v1", salt 16)` → 32 bytes.

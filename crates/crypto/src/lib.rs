@@ -1,8 +1,8 @@
 //! The only crate that sees key bytes.
 //!
 //! Everything at rest is sealed here and opened here: rows ([`Cell`]), key material ([`WrappedKey`]), callers' data
-//! ([`Blob`]), paging markers. Keys hang from one root: a [`RootHolder`] wraps the domain and service keys of a
-//! [`Keyring`], and those seal the rest. The byte formats stand in `docs/formats.md`; golden tests hold them.
+//! ([`Blob`]), paging markers, the anchor. Keys hang from one root: a [`RootHolder`] wraps the domain and service keys
+//! of a [`Keyring`], and those seal the rest. The byte formats stand in `docs/formats.md`; golden tests hold them.
 //!
 //! What it guarantees:
 //! - Key bytes leave wrapped or not at all. No public function takes or returns them; [`WrappedKey`] keeps the
@@ -15,6 +15,7 @@
 //! the time), lock memory or forbid core dumps (the process does both for all of its memory at start).
 
 mod aead;
+mod anchor;
 mod blob;
 mod checkpoint;
 mod digest;
@@ -33,6 +34,7 @@ mod row;
 mod secret;
 mod state;
 
+pub use anchor::ANCHOR_OVERHEAD_BYTES;
 pub use blob::{BLOB_OVERHEAD_BYTES, Blob, BlobError, DecryptError, SymmetricKey};
 pub use checkpoint::verify_checkpoint;
 pub use digest::{Sha256, sha256};

@@ -27,4 +27,4 @@ mod states;
 mod tags;
 
 pub use seed::{Seed, SeedError, SeedKey};
-pub use service::{BUILT, Service};
+pub use service::{BUILT, walk};

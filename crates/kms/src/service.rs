@@ -1,8 +1,6 @@
 //! The service: every operation of the protocol by name.
 
-use std::sync::Arc;
-
-use strongroom_pipeline::{Answer, Arrival, Corridor, Visit};
+use strongroom_pipeline::{Answer, Visit};
 use strongroom_wire::{self as wire, Operation};
 
 use crate::aliases::{CreateAlias, DeleteAlias, ListAliases, UpdateAlias};
@@ -17,31 +15,24 @@ use crate::random::GenerateRandom;
 use crate::states::{DisableKey, EnableKey};
 use crate::tags::{ListResourceTags, TagResource, UntagResource};
 
-/// AWS KMS for the accounts and regions of one deployment.
-pub struct Service {
-    corridor: Arc<Corridor>,
-}
-
 macro_rules! operations {
     (hot: $($hot:ident),+ ; built: $($built:ident),+ ; not_built: $($name:ident => $request:ident),+ $(,)?) => {
         /// The operations that work. The README's table is compared with it.
         pub const BUILT: &[Operation] = &[$(Operation::$hot,)+ $(Operation::$built),+];
 
-        impl Service {
-            /// Walks the operation that the visit names. There is no wildcard: an operation that AWS adds to the
-            /// model does not compile until it stands here.
-            ///
-            /// A future is as large as its largest arm and is moved whole. So only the hot operations stand in it; the
-            /// others are boxed.
-            async fn walk(&self, visit: Visit, operation: Operation) -> Answer {
-                match operation {
-                    $(Operation::$hot => visit.walk::<$hot>().await,)+
-                    $(Operation::$built => Box::pin(visit.walk::<$built>()).await,)+
-                    $(Operation::$name => {
-                        let name = Operation::$name.name();
-                        Box::pin(visit.refuse::<wire::$request>(fault::not_built(name))).await
-                    })+
-                }
+        /// Walks the operation that the visit names. There is no wildcard: an operation that AWS adds to the model does not
+        /// compile until it stands here.
+        ///
+        /// A future is as large as its largest arm and is moved whole. So only the hot operations stand in it; the others
+        /// are boxed.
+        pub async fn walk(visit: Visit, operation: Operation) -> Answer {
+            match operation {
+                $(Operation::$hot => visit.walk::<$hot>().await,)+
+                $(Operation::$built => Box::pin(visit.walk::<$built>()).await,)+
+                $(Operation::$name => {
+                    let name = Operation::$name.name();
+                    Box::pin(visit.refuse::<wire::$request>(fault::not_built(name))).await
+                })+
             }
         }
     };
@@ -86,20 +77,6 @@ operations! {
     UpdatePrimaryRegion => UpdatePrimaryRegionRequest,
     Verify => VerifyRequest,
     VerifyMac => VerifyMacRequest,
-}
-
-impl Service {
-    pub fn new(corridor: Arc<Corridor>) -> Self {
-        Self { corridor }
-    }
-
-    /// One request, from its arrival to its recorded answer.
-    pub async fn call(&self, arrival: Arrival) -> Answer {
-        match self.corridor.receive(arrival).await {
-            Ok((visit, operation)) => self.walk(visit, operation).await,
-            Err(answer) => answer,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub struct Answer {
     pub request_id: RequestId,
     /// Wiped when dropped: it may hold a plaintext.
     pub body: Zeroizing<Vec<u8>>,
+    /// The body's media type.
+    pub content_type: &'static str,
     /// The operation, for metrics: one of a closed list, `Unknown` included.
     pub operation: &'static str,
     /// `Success` or the name of the error, for metrics: one of a closed list.

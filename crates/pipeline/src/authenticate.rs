@@ -17,9 +17,11 @@ use strongroom_wire::{ErrorKind, WireError};
 use crate::arrival::Arrival;
 use crate::caller::Caller;
 use crate::parts::Parts;
+use crate::protocol::Protocol;
 
-/// The service name in a credential's scope.
-const SERVICE: &str = "kms";
+/// The region whose signatures are good for STS everywhere: that of its global endpoint (IAM user guide, "Manage AWS STS
+/// in an AWS Region").
+const GLOBAL_STS_REGION: &str = "us-east-1";
 /// One signing key is good for one credential, day and region.
 const SIGNING_KEYS_MAX: usize = 10_000;
 
@@ -38,6 +40,8 @@ impl From<SignatureError> for AuthenticationError {
 }
 
 pub(crate) struct Authenticator {
+    /// `None` only if the name were no region's.
+    global_sts: Option<RegionName>,
     signing_keys: Cache<SigningKeyPlace, Arc<Session>>,
 }
 
@@ -54,6 +58,7 @@ struct SigningKeyPlace {
     version: u64,
     date: Box<str>,
     region: RegionName,
+    service: &'static str,
 }
 
 /// The same, borrowed, so that a look-up allocates nothing.
@@ -62,12 +67,13 @@ struct BorrowedPlace<'a> {
     version: u64,
     date: &'a str,
     region: &'a RegionName,
+    service: &'static str,
 }
 
 impl SigningKeyPlace {
     fn borrow(&self) -> BorrowedPlace<'_> {
-        let Self { access_key_id, version, date, region } = self;
-        BorrowedPlace { access_key_id, version: *version, date, region }
+        let Self { access_key_id, version, date, region, service } = self;
+        BorrowedPlace { access_key_id, version: *version, date, region, service }
     }
 }
 
@@ -79,7 +85,7 @@ impl Hash for SigningKeyPlace {
 
 impl Hash for BorrowedPlace<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.access_key_id, self.version, self.date, self.region).hash(state);
+        (self.access_key_id, self.version, self.date, self.region, self.service).hash(state);
     }
 }
 
@@ -89,17 +95,20 @@ impl Equivalent<SigningKeyPlace> for BorrowedPlace<'_> {
             && self.version == key.version
             && *self.date == *key.date
             && *self.region == key.region
+            && self.service == key.service
     }
 }
 
 impl Authenticator {
     pub(crate) fn new() -> Self {
-        Self { signing_keys: Cache::new(SIGNING_KEYS_MAX) }
+        let global_sts = RegionName::parse(GLOBAL_STS_REGION).ok();
+        Self { global_sts, signing_keys: Cache::new(SIGNING_KEYS_MAX) }
     }
 
     pub(crate) fn authenticate(
         &self,
         arrival: &Arrival,
+        protocol: Protocol,
         parts: &Parts,
         now: Timestamp,
     ) -> Result<Caller, AuthenticationError> {
@@ -111,7 +120,8 @@ impl Authenticator {
         };
         let claim = Claim::parse(&view)?;
         claim.check_time(now)?;
-        claim.check_scope(SERVICE, |region| parts.region(region).is_some())?;
+        let service = protocol.service();
+        claim.check_scope(service, |region| self.region(parts, protocol, region).is_some())?;
         let unknown = || {
             let message = "The security token included in the request is invalid.".to_owned();
             let error = WireError { kind: ErrorKind::UnrecognizedClient, message: Some(message) };
@@ -121,13 +131,22 @@ impl Authenticator {
         if claim.security_token().is_some() {
             return Err(unknown());
         }
-        let region = parts.region(claim.scope_region()).ok_or_else(unknown)?;
+        let region = self.region(parts, protocol, claim.scope_region()).ok_or_else(unknown)?;
         let id = AccessKeyId::parse(claim.access_key_id()).map_err(|_| unknown())?;
         let row = parts.records.access_key(&id).map_err(AuthenticationError::Unreadable)?;
         let row = row.ok_or_else(unknown)?;
-        let session = self.session(&id, &row, claim.scope_date(), region);
+        let session = self.session(&id, &row, claim.scope_date(), region, service);
         claim.verify(&view, &arrival.body, &session.key)?;
         Ok(session.caller.clone())
+    }
+
+    /// A region that signatures may be for.
+    fn region<'a>(&'a self, parts: &'a Parts, protocol: Protocol, name: &str) -> Option<&'a RegionName> {
+        let global = match protocol {
+            Protocol::Json => None,
+            Protocol::Query(_) => self.global_sts.as_ref().filter(|region| region.as_str() == name),
+        };
+        parts.region(name).or(global)
     }
 
     fn session(
@@ -136,8 +155,9 @@ impl Authenticator {
         row: &Loaded<AccessKeyRow>,
         date: &str,
         region: &RegionName,
+        service: &'static str,
     ) -> Arc<Session> {
-        let place = BorrowedPlace { access_key_id: id, version: row.version(), date, region };
+        let place = BorrowedPlace { access_key_id: id, version: row.version(), date, region, service };
         if let Some(session) = self.signing_keys.get(&place) {
             return session;
         }
@@ -147,13 +167,14 @@ impl Authenticator {
         };
         let session = Arc::new(Session {
             caller: Caller::new(principal, id.clone(), region.clone()),
-            key: SigningKey::derive(&row.secret, date, region.as_str(), SERVICE),
+            key: SigningKey::derive(&row.secret, date, region.as_str(), service),
         });
         let place = SigningKeyPlace {
             access_key_id: id.clone(),
             version: row.version(),
             date: date.into(),
             region: region.clone(),
+            service,
         };
         self.signing_keys.insert(place, Arc::clone(&session));
         session

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use strongroom_audit::{EventKind, JournalError, Place, Value};
 use strongroom_records::{Address, CommitError, OutboxRow, RecordsError, Seen, Writes};
 use strongroom_types::{RequestId, Timestamp, limits};
-use strongroom_wire::{self as wire, ErrorKind, WireError, WireReply, WireRequest, encode_error};
-use zeroize::Zeroizing;
+use strongroom_wire::{self as wire, ErrorKind, FromBody, StsOperation, WireError, WireReply, WireRequest};
 
 use crate::arrival::{Answer, Arrival};
 use crate::authenticate::{AuthenticationError, Authenticator};
@@ -19,6 +19,7 @@ use crate::decide::{Ran, decide_and_run};
 use crate::fault::Fault;
 use crate::operation::{Done, Key, Kind, Operation, Weight};
 use crate::parts::Parts;
+use crate::protocol::{Protocol, has_content_type};
 use crate::record::{Beginning, End, event};
 use crate::stranger;
 use crate::turns::Turns;
@@ -37,6 +38,22 @@ pub struct Corridor {
     turns: Turns,
 }
 
+/// The operation that a request names, and its service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    Kms(wire::Operation),
+    Sts(StsOperation),
+}
+
+impl Named {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kms(operation) => operation.name(),
+            Self::Sts(operation) => operation.name(),
+        }
+    }
+}
+
 /// A request whose caller is known, on its way through the corridor.
 ///
 /// Its place in the journal is reserved. If it is dropped before it was recorded (the connection closed, the
@@ -47,6 +64,7 @@ pub struct Visit {
     corridor: Arc<Corridor>,
     operation: &'static str,
     place: Option<Place>,
+    protocol: Protocol,
     request_id: RequestId,
     time: Timestamp,
 }
@@ -62,63 +80,68 @@ impl Corridor {
     }
 
     /// Opens the trail, finds out who calls and which operation is meant. An `Err` is a finished answer.
-    pub async fn receive(self: &Arc<Self>, arrival: Arrival) -> Result<(Visit, wire::Operation), Answer> {
+    pub async fn receive(self: &Arc<Self>, arrival: Arrival) -> Result<(Visit, Named), Answer> {
         let request_id = RequestId::from_random(self.parts.env.random_id());
         let time = self.parts.env.now();
+        let protocol = Protocol::of(&arrival);
         let place = match self.parts.journal.reserve() {
             Ok(place) => place,
-            Err(error) => return Err(unrecorded(request_id, UNKNOWN, &error)),
+            Err(error) => return Err(unrecorded(protocol, request_id, UNKNOWN, &error)),
         };
-        let caller = match self.authenticator.authenticate(&arrival, &self.parts, time) {
+        let caller = match self.authenticator.authenticate(&arrival, protocol, &self.parts, time) {
             Ok(caller) => caller,
             Err(AuthenticationError::Refused(error)) => {
                 stranger::record(&self.parts.strangers, &arrival, &error, time);
-                return Err(refusal(request_id, UNKNOWN, &error));
+                return Err(protocol.refusal(request_id, UNKNOWN, &error));
             }
             Err(AuthenticationError::Unreadable(error)) => {
                 let fault = Fault::internal(error);
                 log_fault(&fault, request_id, UNKNOWN);
                 stranger::record(&self.parts.strangers, &arrival, fault.error(), time);
-                return Err(refusal(request_id, UNKNOWN, fault.error()));
+                return Err(protocol.refusal(request_id, UNKNOWN, fault.error()));
             }
         };
-        let named = named_operation(&arrival);
-        let operation = named.map_or(UNKNOWN, wire::Operation::name);
+        let named = named_operation(&arrival, protocol);
+        let operation = named.as_ref().map_or(UNKNOWN, |named| named.name());
         let corridor = Arc::clone(self);
-        let mut visit = Visit { arrival, caller, corridor, operation, place: Some(place), request_id, time };
+        let place = Some(place);
+        let mut visit = Visit { arrival, caller, corridor, operation, place, protocol, request_id, time };
         match named {
-            Some(operation) => Ok((visit, operation)),
-            None => {
-                let fault = Fault::bare(ErrorKind::UnknownOperation);
-                Err(visit.refused(fault, None, &[], true).await)
-            }
+            Ok(named) => Ok((visit, named)),
+            Err(fault) => Err(visit.refused(fault, None, &[], true).await),
         }
     }
 }
 
-/// The content type of AWS JSON 1.1, with or without parameters. Nothing else is taken for it: a browser may send other
-/// types to any site without asking.
-fn is_json_1_1(arrival: &Arrival) -> bool {
-    let mut values = arrival.headers.get_all(http::header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/x-amz-json-1.1")
-}
-
-/// `POST /` with `X-Amz-Target: TrentService.<Operation>` and the protocol's content type.
-fn named_operation(arrival: &Arrival) -> Option<wire::Operation> {
-    if arrival.method != http::Method::POST || arrival.path != "/" || !is_json_1_1(arrival) {
-        return None;
+/// The operation that a request names. `POST /` with `X-Amz-Target: TrentService.<Operation>` and the protocol's content
+/// type for KMS: nothing else is taken for it, since a browser may send other types to any site without asking. A form
+/// at `/` for STS.
+fn named_operation(arrival: &Arrival, protocol: Protocol) -> Result<Named, Fault> {
+    let unknown = || Fault::bare(ErrorKind::UnknownOperation);
+    if arrival.path != "/" {
+        return Err(unknown());
     }
-    let target = arrival.headers.get("x-amz-target")?;
-    wire::Operation::from_target(target.to_str().ok()?)
+    match protocol {
+        Protocol::Json => {
+            if arrival.method != Method::POST || !has_content_type(arrival, b"application/x-amz-json-1.1") {
+                return Err(unknown());
+            }
+            let target = arrival.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+            target.and_then(wire::Operation::from_target).map(Named::Kms).ok_or_else(unknown)
+        }
+        Protocol::Query(_) => {
+            let is_get = arrival.method == Method::GET;
+            let form = if is_get { arrival.query.as_bytes() } else { &arrival.body };
+            Ok(Named::Sts(StsOperation::from_form(form)?))
+        }
+    }
 }
 
 impl Visit {
     /// Walks one operation to its answer.
     pub async fn walk<Op: Operation>(mut self) -> Answer {
         let read_only = Op::KIND == Kind::Read;
-        let request = match Op::Request::decode(&self.arrival.body) {
+        let request = match Op::Request::from_body(&self.arrival.body) {
             Ok(request) => Arc::new(request),
             Err(error) => return self.refused(error.into(), None, &[], read_only).await,
         };
@@ -215,7 +238,7 @@ impl Visit {
         };
         match self.record(end).await {
             Ok(()) => self.success(&done.reply),
-            Err(error) => unrecorded(self.request_id, self.operation, &error),
+            Err(error) => unrecorded(self.protocol, self.request_id, self.operation, &error),
         }
     }
 
@@ -236,8 +259,8 @@ impl Visit {
         log_fault(&fault, self.request_id, self.operation);
         let end = End { error: Some(fault.error()), keys, parameters, read_only, ..End::default() };
         match self.record(end).await {
-            Ok(()) => refusal(self.request_id, self.operation, fault.error()),
-            Err(error) => unrecorded(self.request_id, self.operation, &error),
+            Ok(()) => self.protocol.refusal(self.request_id, self.operation, fault.error()),
+            Err(error) => unrecorded(self.protocol, self.request_id, self.operation, &error),
         }
     }
 
@@ -299,6 +322,7 @@ impl Visit {
             caller: &self.caller,
             event_id: RequestId::from_random(self.corridor.parts.env.random_id()),
             operation: self.operation,
+            protocol: self.protocol,
             request_id: self.request_id,
             source: &source,
             time: self.time,
@@ -306,11 +330,7 @@ impl Visit {
     }
 
     fn success<Reply: WireReply>(&self, reply: &Reply) -> Answer {
-        // Reserved whole: a buffer that grows leaves a copy of a plaintext behind.
-        let mut body = Zeroizing::new(Vec::with_capacity(reply.size_hint()));
-        reply.encode(&mut body);
-        let (request_id, operation) = (self.request_id, self.operation);
-        Answer { status: 200, request_id, body, operation, outcome: "Success" }
+        self.protocol.success(self.request_id, self.operation, reply)
     }
 }
 
@@ -344,14 +364,13 @@ impl Drop for Visit {
     }
 }
 
-fn refusal(request_id: RequestId, operation: &'static str, error: &WireError) -> Answer {
-    let mut body = Zeroizing::new(Vec::with_capacity(256));
-    encode_error(error, &mut body);
-    Answer { status: error.kind.status(), request_id, body, operation, outcome: error.kind.name() }
-}
-
 /// The one answer that is not recorded: there is nowhere to record it.
-fn unrecorded(request_id: RequestId, operation: &'static str, error: &JournalError) -> Answer {
+fn unrecorded(
+    protocol: Protocol,
+    request_id: RequestId,
+    operation: &'static str,
+    error: &JournalError,
+) -> Answer {
     tracing::error!(
         request = %request_id,
         operation,
@@ -359,7 +378,11 @@ fn unrecorded(request_id: RequestId, operation: &'static str, error: &JournalErr
         "refused: the audit journal cannot be written"
     );
     let message = "The audit journal cannot be written. The request can be retried.".to_owned();
-    refusal(request_id, operation, &WireError { kind: ErrorKind::KmsInternal, message: Some(message) })
+    protocol.refusal(
+        request_id,
+        operation,
+        &WireError { kind: ErrorKind::KmsInternal, message: Some(message) },
+    )
 }
 
 fn log_fault(fault: &Fault, request_id: RequestId, operation: &'static str) {

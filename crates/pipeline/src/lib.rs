@@ -12,7 +12,7 @@
 //!   change true; a request that is dropped or panics leaves an *abandoned* record;
 //! - a change is committed only if every row its decision saw is unchanged; otherwise the decision is taken again.
 //!
-//! It knows no service: operations come in as types. It does not do HTTP.
+//! Of services it knows how to tell them apart ([`Named`]); operations come in as types. It does not do HTTP.
 
 mod arrival;
 mod authenticate;
@@ -24,6 +24,7 @@ mod operation;
 mod outbox;
 mod parts;
 mod permit;
+mod protocol;
 mod reader;
 mod record;
 mod stranger;
@@ -31,7 +32,7 @@ mod turns;
 
 pub use arrival::{Answer, Arrival, Tls};
 pub use caller::Caller;
-pub use corridor::{Corridor, Visit};
+pub use corridor::{Corridor, Named, Visit};
 pub use fault::Fault;
 pub use operation::{Check, Checks, Done, Key, Kind, Operation, Targets, Weight, World};
 pub use outbox::{Drainer, DrainerError, OutboxReceiver, OutboxSender};

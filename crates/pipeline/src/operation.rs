@@ -7,7 +7,7 @@ use strongroom_crypto::Keyring;
 use strongroom_policy::{Action, KeyNamed};
 use strongroom_records::{KeyRow, Loaded, Writes};
 use strongroom_types::{AliasArn, Env};
-use strongroom_wire::{WireReply, WireRequest};
+use strongroom_wire::{FromBody, WireReply};
 
 use crate::fault::Fault;
 use crate::permit::Permit;
@@ -16,7 +16,7 @@ use crate::reader::Reader;
 /// One operation. There is no default for anything that is about authorization: an operation that does not say what
 /// must be allowed does not compile.
 pub trait Operation: Sized + Send + Sync + 'static {
-    type Request: WireRequest + Send + Sync + 'static;
+    type Request: FromBody + Send + Sync + 'static;
     /// The rows that the decision sees and the permit hands to [`run`](Self::run).
     type Rows: Send + Sync + 'static;
     type Reply: WireReply + Send + 'static;
@@ -71,6 +71,8 @@ pub enum Check {
     Account { action: Action },
     /// The alias's half of an action on an alias: the identity side decides alone.
     Alias { action: Action, arn: AliasArn },
+    /// Nothing but to be a caller: for what AWS grants to everybody who can sign, whatever policies say.
+    AnyCaller,
     /// The action on the key, by its key policy and the caller's identity.
     Key { action: Action, key: Key, named: KeyNamed },
     /// The action on a key that is about to be made: the identity side decides alone.
@@ -108,7 +110,7 @@ impl Checks {
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         self.iter().filter_map(|check| match check {
             Check::Key { key, .. } => Some(Arc::clone(key)),
-            Check::Account { .. } | Check::Alias { .. } | Check::NewKey { .. } => None,
+            Check::Account { .. } | Check::Alias { .. } | Check::AnyCaller | Check::NewKey { .. } => None,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use strongroom_audit::{
-    Event, EventKind, EventSource, Failure, Identity, IdentityKind, Parameters, Resource, TlsDetails, Value,
+    Event, EventKind, Failure, Identity, IdentityKind, Parameters, Resource, TlsDetails, Value,
 };
 use strongroom_policy::Principal;
 use strongroom_types::{AccountId, RequestId, Timestamp};
@@ -12,6 +12,7 @@ use strongroom_wire::{ErrorKind, WireError};
 use crate::arrival::Arrival;
 use crate::caller::Caller;
 use crate::operation::Key;
+use crate::protocol::Protocol;
 
 /// The parts of an event that are known once the caller is.
 pub(crate) struct Beginning<'a> {
@@ -19,6 +20,7 @@ pub(crate) struct Beginning<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) event_id: RequestId,
     pub(crate) operation: &'static str,
+    pub(crate) protocol: Protocol,
     pub(crate) request_id: RequestId,
     pub(crate) source: &'a str,
     pub(crate) time: Timestamp,
@@ -37,7 +39,7 @@ pub(crate) struct End<'a> {
 }
 
 pub(crate) fn event<'a>(kind: EventKind, beginning: &Beginning<'a>, end: End<'a>) -> Event<'a> {
-    let Beginning { arrival, caller, event_id, operation, request_id, source, time } = *beginning;
+    let Beginning { arrival, caller, event_id, operation, protocol, request_id, source, time } = *beginning;
     let (identity_kind, account) = match caller.principal() {
         Principal::AccountRoot(account) => (IdentityKind::Root, Some(*account)),
         Principal::Operator => (IdentityKind::Operator, None),
@@ -60,7 +62,7 @@ pub(crate) fn event<'a>(kind: EventKind, beginning: &Beginning<'a>, end: End<'a>
         time,
         region: Cow::Borrowed(caller.region().as_str()),
         kind,
-        source: EventSource::Kms,
+        source: protocol.source(),
         identity: Identity {
             kind: identity_kind,
             account,
@@ -79,7 +81,7 @@ pub(crate) fn event<'a>(kind: EventKind, beginning: &Beginning<'a>, end: End<'a>
             key_exchange: tls.key_exchange.map(Cow::Borrowed),
         }),
         failure: end.error.map(|error| Failure {
-            code: Cow::Borrowed(error_code(error.kind)),
+            code: Cow::Borrowed(error_code(protocol, error.kind)),
             message: error.message.as_deref().map(Cow::Borrowed),
         }),
         read_only: end.read_only,
@@ -97,10 +99,10 @@ fn resource(arn: Cow<'_, str>, account: AccountId) -> Resource<'_> {
 }
 
 /// CloudTrail's `errorCode`: the error's name, but for the one that it shortens.
-fn error_code(kind: ErrorKind) -> &'static str {
+fn error_code(protocol: Protocol, kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::AccessDenied => "AccessDenied",
-        other => other.name(),
+        other => protocol.error_name(other),
     }
 }
 

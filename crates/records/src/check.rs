@@ -5,6 +5,7 @@
 //! repairs nothing.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use strongroom_crypto::{Keyring, SetHash, sealed_tag};
 use strongroom_store::{Row as StoredRow, Store};
@@ -23,6 +24,7 @@ use crate::tables::deployment::DeploymentRow;
 use crate::tables::key::KeyRow;
 use crate::tables::outbox::OutboxRow;
 use crate::tables::state::StateRow;
+use crate::walk::Move;
 use crate::writes::{Loaded, Mark};
 
 const PAGE_ROWS: usize = 500;
@@ -45,7 +47,7 @@ impl Report {
         self.problems_total == 0
     }
 
-    fn problem(&mut self, text: String) {
+    pub(crate) fn problem(&mut self, text: String) {
         self.problems_total += 1;
         if self.problems.len() < PROBLEMS_LISTED_MAX {
             self.problems.push(text);
@@ -53,11 +55,11 @@ impl Report {
     }
 }
 
-struct Check<'a> {
+pub(crate) struct Check<'a> {
     store: &'a dyn Store,
     keyring: &'a Keyring,
-    report: Report,
-    found: BTreeMap<RowScope, (SetHash, u64)>,
+    pub(crate) report: Report,
+    pub(crate) found: BTreeMap<RowScope, Move>,
 }
 
 /// Walks the whole store. `progress` is told how many rows have been read. Only a store that cannot be read at all is
@@ -68,8 +70,7 @@ pub fn check(
     regions: &[RegionName],
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, RecordsError> {
-    let found = scopes(regions).map(|scope| (scope, (SetHash::default(), 0))).collect();
-    let mut check = Check { store, keyring, report: Report::default(), found };
+    let mut check = Check::new(store, keyring, regions);
     if let Err(error) = store.integrity_check() {
         check.report.problem(chain(&error));
     }
@@ -89,8 +90,13 @@ pub fn check(
     Ok(check.report)
 }
 
-impl Check<'_> {
-    fn row(&mut self, text: &str, row: &StoredRow) -> Result<(), RecordsError> {
+impl<'a> Check<'a> {
+    pub(crate) fn new(store: &'a dyn Store, keyring: &'a Keyring, regions: &[RegionName]) -> Self {
+        let found = scopes(regions).map(|scope| (scope, Move::default())).collect();
+        Self { store, keyring, report: Report::default(), found }
+    }
+
+    pub(crate) fn row(&mut self, text: &str, row: &StoredRow) -> Result<(), RecordsError> {
         if text.starts_with("keyring/") {
             // Opened with the root key before the check began: a keyring that does not open ends there.
             *self.report.rows.entry("keyring").or_default() += 1;
@@ -133,11 +139,9 @@ impl Check<'_> {
         if address.table() == Table::State {
             return Ok(());
         }
-        let tag = sealed_tag(&row.value).unwrap_or_default();
-        let mac = row_mac(self.keyring, address, Mark { version: row.version, tag })?;
-        if let Some((hash, rows)) = self.found.get_mut(address.scope()) {
-            hash.xor(&mac);
-            *rows += 1;
+        let mac = stored_mac(self.keyring, address, row)?;
+        if let Some(found) = self.found.get_mut(address.scope()) {
+            found.add(&Move { hash: SetHash::from_bytes(mac), rows: 1 });
         }
         Ok(())
     }
@@ -220,25 +224,98 @@ impl Check<'_> {
             }
             Err(error) => return Err(error),
         };
-        for (scope, (hash, rows)) in std::mem::take(&mut self.found) {
-            let Some(state) = states.row(&scope) else { continue };
-            if state.rows != rows {
-                let name = scope.as_str();
-                self.report
-                    .problem(format!("shard `{name}` should hold {} rows and holds {rows}", state.rows));
-            } else if state.set_hash != *hash.as_bytes() {
-                self.report.problem(format!(
-                    "shard `{}` holds a row that is not the one last written: an old row was put back, or one was replaced",
-                    scope.as_str()
-                ));
+        for (scope, found) in std::mem::take(&mut self.found) {
+            let Some(problem) =
+                states.row(&scope).and_then(|state| ShardProblem::find(&scope, state, &found))
+            else {
+                continue;
+            };
+            self.report.problem(problem.to_string());
+            if let Some(extra) = problem.extra_row(self.store, self.keyring)? {
+                self.report.problem(extra_row_text(&extra));
             }
         }
         Ok(())
     }
 }
 
+/// A shard that holds other rows than its state row says.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardProblem {
+    scope: RowScope,
+    expected_rows: u64,
+    found_rows: i64,
+    /// What the rows found and the rows expected differ by.
+    difference: SetHash,
+}
+
+impl ShardProblem {
+    pub(crate) fn find(scope: &RowScope, state: &StateRow, found: &Move) -> Option<Self> {
+        let mut difference = SetHash::from_bytes(state.set_hash);
+        difference.xor(found.hash.as_bytes());
+        let is_number_right = i64::try_from(state.rows).is_ok_and(|rows| rows == found.rows);
+        let is_right = is_number_right && difference == SetHash::default();
+        (!is_right).then(|| Self {
+            scope: scope.clone(),
+            expected_rows: state.rows,
+            found_rows: found.rows,
+            difference,
+        })
+    }
+
+    /// The row that is too many, if there is just one: the difference is its own hash then. (Where the state itself was
+    /// put back, it is a row that was written since.) Of a row that is missing, or that stands in another one's place,
+    /// nothing here says which it is.
+    pub(crate) fn extra_row(
+        &self,
+        store: &dyn Store,
+        keyring: &Keyring,
+    ) -> Result<Option<Address>, RecordsError> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = store.scan("", after.as_deref(), PAGE_ROWS)?;
+            let Some((last, _)) = page.last() else { return Ok(None) };
+            after = Some(last.clone());
+            for (text, row) in &page {
+                let address = Address::parse(text)
+                    .filter(|address| *address.scope() == self.scope && address.table() != Table::State);
+                if let Some(address) = address
+                    && stored_mac(keyring, &address, row)? == *self.difference.as_bytes()
+                {
+                    return Ok(Some(address));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for ShardProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, expected, found) = (self.scope.as_str(), self.expected_rows, self.found_rows);
+        if i64::try_from(expected).is_ok_and(|expected| expected == found) {
+            write!(
+                f,
+                "shard `{name}` holds a row that is not the one last written: an old row was put back, or one was replaced"
+            )
+        } else {
+            write!(f, "shard `{name}` should hold {expected} rows and holds {found}")
+        }
+    }
+}
+
+pub(crate) fn extra_row_text(address: &Address) -> String {
+    format!(
+        "row `{address}` is unknown to the state of its shard: it was deleted and put back, or the state is an old one"
+    )
+}
+
+fn stored_mac(keyring: &Keyring, address: &Address, row: &StoredRow) -> Result<[u8; 32], RecordsError> {
+    let tag = sealed_tag(&row.value).unwrap_or_default();
+    row_mac(keyring, address, Mark { version: row.version, tag })
+}
+
 /// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -19,6 +19,7 @@ use crate::error::{CommitError, RecordsError};
 use crate::sealed::cell;
 use crate::states::{Delta, States, load_states, row_mac};
 use crate::tables::outbox::OutboxRow;
+use crate::walk::{Gate, Move};
 use crate::writes::{Loaded, Mark, Seen, Write, Writes};
 
 /// Batches that go into one transaction: bounded so that one sync is not waited for too long.
@@ -34,6 +35,8 @@ pub(crate) struct Job {
 pub(crate) struct Sealed {
     pub(crate) batch: Batch,
     pub(crate) deltas: Vec<Delta>,
+    /// One for each operation of the batch.
+    moves: Vec<Move>,
     changes: Vec<Change>,
 }
 
@@ -59,6 +62,7 @@ pub(crate) struct Committer {
     /// The states as the last group left them, for whoever writes checkpoints.
     pub(crate) latest: Arc<Mutex<States>>,
     pub(crate) regions: Vec<RegionName>,
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl Committer {
@@ -84,6 +88,9 @@ impl Committer {
         };
         let batches: Vec<Batch> = jobs.iter_mut().map(|job| std::mem::take(&mut job.sealed.batch)).collect();
         let mut seal_error = None;
+        let gate = Arc::clone(&self.gate);
+        // Held until a walk knows what this group did to the rows it has read.
+        let mut walk = gate.enter();
         let result = self.store.commit_group(&batches, &mut |outcomes| {
             for (job, outcome) in jobs.iter().zip(outcomes) {
                 if matches!(outcome, BatchOutcome::Applied) {
@@ -104,6 +111,11 @@ impl Committer {
                 next.settle();
                 self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&next);
                 self.states = Some(next);
+                if let Some(walk) = walk.as_mut() {
+                    let moves = jobs.iter().map(|job| job.sealed.moves.as_slice());
+                    walk.committed(&batches, moves, &group.outcomes);
+                }
+                drop(walk);
                 self.answer(jobs, &group.outcomes);
             }
             Err(error) => {
@@ -114,7 +126,11 @@ impl Committer {
                 );
                 if matches!(error, strongroom_store::CommitError::Unknown(_)) {
                     self.states = None;
+                    if let Some(walk) = walk.as_mut() {
+                        walk.lose();
+                    }
                 }
+                drop(walk);
                 self.refuse(jobs, || commit_error(&error));
             }
         }
@@ -185,7 +201,12 @@ pub(crate) fn commit_error(error: &strongroom_store::CommitError) -> CommitError
 
 /// Seals the rows of `writes` and works out how they move their shards' states.
 pub(crate) fn seal(keyring: &Keyring, writes: Writes, seen: Vec<Seen>) -> Result<Sealed, RecordsError> {
-    let mut sealed = Sealed { batch: Batch::default(), deltas: Vec::with_capacity(1), changes: Vec::new() };
+    let mut sealed = Sealed {
+        batch: Batch::default(),
+        deltas: Vec::with_capacity(1),
+        moves: Vec::new(),
+        changes: Vec::new(),
+    };
     for Seen { address, version } in seen {
         let expect = version.map_or(Expect::Absent, Expect::Version);
         sealed.batch.preconditions.push(Precondition { address: address.as_str().to_owned(), expect });
@@ -205,12 +226,15 @@ impl Sealed {
         let text = address.as_str().to_owned();
         let expect = replaces.map_or(Expect::Absent, |mark| Expect::Version(mark.version));
         self.batch.preconditions.push(Precondition { address: text.clone(), expect });
+        let mut moved = Move::default();
         if let Some(mark) = replaces {
             self.delta(&address).rows_removed += 1;
-            self.toggle(keyring, &address, mark)?;
+            moved.rows -= 1;
+            self.toggle(keyring, &address, mark, &mut moved)?;
         }
         let Some((plain, kept)) = row else {
             self.batch.ops.push(Op::Delete { address: text });
+            self.moves.push(moved);
             self.changes.push(Change { address, row: None });
             return Ok(());
         };
@@ -223,7 +247,9 @@ impl Sealed {
         let tag = sealed_tag(&value).unwrap_or_default();
         let mark = Mark { version, tag };
         self.delta(&address).rows_added += 1;
-        self.toggle(keyring, &address, mark)?;
+        moved.rows += 1;
+        self.toggle(keyring, &address, mark, &mut moved)?;
+        self.moves.push(moved);
         self.batch.ops.push(Op::Put { address: text, version, value });
         self.changes.push(Change { address, row: Some((mark, kept)) });
         Ok(())
@@ -241,8 +267,15 @@ impl Sealed {
     }
 
     /// Puts a row into the set-hash, or takes it out: XOR does both.
-    fn toggle(&mut self, keyring: &Keyring, address: &Address, mark: Mark) -> Result<(), RecordsError> {
+    fn toggle(
+        &mut self,
+        keyring: &Keyring,
+        address: &Address,
+        mark: Mark,
+        moved: &mut Move,
+    ) -> Result<(), RecordsError> {
         let mac = row_mac(keyring, address, mark)?;
+        moved.hash.xor(&mac);
         self.delta(address).hash.xor(&mac);
         Ok(())
     }

@@ -8,12 +8,14 @@
 //! - a row is written only against the version that was read ([`Writes`]);
 //! - caches hold what the store holds when a commit returns: the committing thread applies its change to them before
 //!   it answers (see [`Records::commit`]);
-//! - each batch moves its shard's set-hash, so that a row that was put back or removed behind our back is found
-//!   (see [`check`]).
+//! - each batch moves its shard's set-hash, so that a row that was put back or removed behind our back is found, by
+//!   [`check`] and by the [`Verifier`] that runs beside the requests; an [`Anchor`] outside of the store shows that the
+//!   whole of it was put back.
 //!
 //! It decides nothing about who may read or write what: that is the pipeline's.
 
 mod address;
+mod anchor;
 mod cache;
 mod caches;
 pub mod check;
@@ -22,15 +24,20 @@ mod committer;
 mod error;
 mod records;
 mod sealed;
+mod standing;
 mod states;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod verification;
+mod walk;
 mod writes;
 
 pub use address::{Address, RowScope, Table};
+pub use anchor::Anchor;
 pub use error::{CommitError, RecordsError};
-pub use records::{CacheSizes, CommitStats, Limits, Records};
+pub use records::{CacheSizes, CommitStats, FirstRows, Limits, Records};
+pub use standing::{Behind, Found, ShardStanding, Standing, stored_row, stored_standing};
 pub use tables::Row;
 pub use tables::access_key::{AccessKeyRow, PrincipalRow};
 pub use tables::account::AccountRow;
@@ -40,4 +47,5 @@ pub use tables::deployment::DeploymentRow;
 pub use tables::key::{KeyOrigin, KeyRow, KeySpec, KeyState, KeyUsage, Material, NewKey};
 pub use tables::outbox::OutboxRow;
 pub use tables::state::StateRow;
+pub use verification::{Verdict, Verification, Verifier};
 pub use writes::{Kept, Loaded, RecordStub, Seen, Writes};

@@ -1,5 +1,6 @@
 //! [`Records`]: reading rows, and handing writes to the committing thread.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -14,12 +15,14 @@ use crate::caches::Caches;
 use crate::committer::{self, Committer, Job};
 use crate::error::{CommitError, RecordsError};
 use crate::sealed::{load, open, parse};
+use crate::standing::Standing;
 use crate::states::{States, load_states, scopes};
 use crate::tables::Row;
 use crate::tables::access_key::AccessKeyRow;
 use crate::tables::alias::AliasRow;
 use crate::tables::key::KeyRow;
 use crate::tables::outbox::OutboxRow;
+use crate::walk::Gate;
 use crate::writes::{Loaded, Seen, Writes};
 
 /// How much may be kept in memory and in flight.
@@ -46,6 +49,34 @@ pub struct CacheSizes {
 
 pub use crate::committer::CommitStats;
 
+/// The first rows of a deployment, sealed and not written yet.
+pub struct FirstRows {
+    batches: Vec<Batch>,
+    standing: Standing,
+}
+
+impl FirstRows {
+    /// What all shards will hold.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Writes them, in one transaction.
+    pub fn write(self, store: &dyn Store) -> Result<(), CommitError> {
+        store.commit_group(&self.batches, &mut |_| Vec::new()).map_err(|e| committer::commit_error(&e))?;
+        Ok(())
+    }
+}
+
+/// What a verification reads with.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) keyring: &'a Keyring,
+    pub(crate) regions: &'a [RegionName],
+    pub(crate) gate: &'a Gate,
+}
+
 /// The rows of a deployment.
 pub struct Records {
     store: Arc<dyn Store>,
@@ -53,26 +84,28 @@ pub struct Records {
     caches: Arc<Caches>,
     stats: Arc<CommitStats>,
     states: Arc<Mutex<States>>,
+    regions: Vec<RegionName>,
+    gate: Arc<Gate>,
+    /// Rows that the states of their shards do not know. Nobody is given them.
+    distrusted: RwLock<BTreeSet<String>>,
     /// Gone once the records are closed.
     jobs: RwLock<Option<SyncSender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Records {
-    /// Writes the first rows of a new deployment: the keyring, what `writes` holds, and a state row per shard.
-    pub fn initialise(
-        store: &dyn Store,
+    /// Makes the first rows of a new deployment: the keyring, what `writes` holds, and a state row per shard.
+    pub fn prepare(
         keyring: &Keyring,
         entries: &[KeyringEntry],
         regions: &[RegionName],
         writes: Writes,
-    ) -> Result<(), CommitError> {
-        let failed = |error: RecordsError| CommitError::Failed(error);
+    ) -> Result<FirstRows, RecordsError> {
         let mut states = States::default();
         for scope in scopes(regions) {
             states.insert_new(scope);
         }
-        let sealed = committer::seal(keyring, writes, Vec::new()).map_err(failed)?;
+        let sealed = committer::seal(keyring, writes, Vec::new())?;
         states.apply(&sealed.deltas);
         let mut ops: Vec<Op> = entries
             .iter()
@@ -83,7 +116,7 @@ impl Records {
             })
             .collect();
         ops.extend(sealed.batch.ops);
-        ops.extend(states.seal_all(keyring).map_err(failed)?);
+        ops.extend(states.seal_all(keyring)?);
         // A deployment of many regions has more first rows than one batch may hold; the group is still one transaction.
         let mut batches: Vec<Batch> = Vec::new();
         while !ops.is_empty() {
@@ -91,8 +124,18 @@ impl Records {
             batches.push(Batch { preconditions: Vec::new(), ops });
             ops = rest;
         }
-        store.commit_group(&batches, &mut |_| Vec::new()).map_err(|e| committer::commit_error(&e))?;
-        Ok(())
+        Ok(FirstRows { batches, standing: states.standing() })
+    }
+
+    /// [`prepare`](Self::prepare) and [`FirstRows::write`] in one.
+    pub fn initialise(
+        store: &dyn Store,
+        keyring: &Keyring,
+        entries: &[KeyringEntry],
+        regions: &[RegionName],
+        writes: Writes,
+    ) -> Result<(), CommitError> {
+        Self::prepare(keyring, entries, regions, writes).map_err(CommitError::Failed)?.write(store)
     }
 
     /// Takes up an initialised store and starts the committing thread. Outbox rows go to `outbox` once they are committed.
@@ -106,6 +149,7 @@ impl Records {
     ) -> Result<Self, RecordsError> {
         let states = load_states(&*store, &keyring, regions)?;
         let latest = Arc::new(Mutex::new(states.clone()));
+        let gate = Arc::new(Gate::default());
         let caches = Arc::new(Caches::new(limits.cached_rows_max));
         let stats = Arc::new(CommitStats::default());
         let (jobs, queue) = mpsc::sync_channel(limits.waiting_batches_max);
@@ -119,13 +163,25 @@ impl Records {
             states: Some(states),
             latest: Arc::clone(&latest),
             regions: regions.to_vec(),
+            gate: Arc::clone(&gate),
         };
         let thread = std::thread::Builder::new()
             .name("strongroom-commit".into())
             .spawn(move || committer.run(&queue))
             .map_err(|source| RecordsError::Thread { source })?;
         let jobs = RwLock::new(Some(jobs));
-        Ok(Self { store, keyring, caches, stats, states: latest, jobs, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            store,
+            keyring,
+            caches,
+            stats,
+            states: latest,
+            regions: regions.to_vec(),
+            gate,
+            distrusted: RwLock::default(),
+            jobs,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// A key of a region, from memory if it is there.
@@ -156,6 +212,7 @@ impl Records {
 
     /// Any row, from the store.
     pub fn load<R: Row>(&self, address: &Address) -> Result<Option<Loaded<R>>, RecordsError> {
+        self.check_trusted(address)?;
         load(&*self.store, &self.keyring, address)
     }
 
@@ -167,7 +224,12 @@ impl Records {
         limit: usize,
     ) -> Result<Vec<Loaded<R>>, RecordsError> {
         let rows = self.store.scan(prefix, after, limit)?;
-        rows.into_iter().map(|(address, row)| open(&self.keyring, &parse(&address)?, &row)).collect()
+        let opened = rows.into_iter().map(|(address, row)| {
+            let address = parse(&address)?;
+            self.check_trusted(&address)?;
+            open(&self.keyring, &address, &row)
+        });
+        opened.collect()
     }
 
     /// Commits `writes` if every row in `seen`, and every row that `writes` replaces, is still as it was read.
@@ -216,7 +278,34 @@ impl Records {
 
     /// What every shard holds after the last commit, as audit checkpoints name it.
     pub fn state(&self) -> Vec<u8> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).to_bytes()
+        self.standing().to_bytes()
+    }
+
+    /// What every shard holds after the last commit.
+    pub fn standing(&self) -> Standing {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).standing()
+    }
+
+    /// Refuses a row from now on: it opens, but the state of its shard does not know it.
+    pub(crate) fn distrust(&self, address: &Address) {
+        let mut distrusted = self.distrusted.write().unwrap_or_else(PoisonError::into_inner);
+        distrusted.insert(address.as_str().to_owned());
+        drop(distrusted);
+        self.caches.forget(address);
+    }
+
+    fn check_trusted(&self, address: &Address) -> Result<(), RecordsError> {
+        let distrusted = self.distrusted.read().unwrap_or_else(PoisonError::into_inner);
+        if distrusted.contains(address.as_str()) {
+            let reason = "the state of its shard does not know it";
+            return Err(RecordsError::BadRow { address: address.to_string(), reason, source: None });
+        }
+        Ok(())
+    }
+
+    /// The parts that a verification reads with.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading { store: &*self.store, keyring: &self.keyring, regions: &self.regions, gate: &self.gate }
     }
 
     pub fn commit_stats(&self) -> Arc<CommitStats> {

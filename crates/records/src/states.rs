@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 
-use minicbor::bytes::ByteSlice;
 use strongroom_crypto::{Keyring, SetHash};
 use strongroom_store::{Op, Store};
 use strongroom_types::RegionName;
 
 use crate::address::{Address, RowScope};
-use crate::codec;
 use crate::error::RecordsError;
 use crate::sealed::{cell, load};
+use crate::standing::{ShardStanding, Standing};
 use crate::tables::Row;
 use crate::tables::state::StateRow;
 use crate::writes::Mark;
@@ -78,23 +77,17 @@ impl States {
         }
     }
 
-    /// All shards in the order of their names, as an audit checkpoint names them: an array of
-    /// `[scope, version of the state row, set-hash, rows]` (CBOR).
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    /// All shards in the order of their names.
+    pub(crate) fn standing(&self) -> Standing {
         let mut shards: Vec<_> = self.shards.iter().collect();
         shards.sort_unstable_by_key(|(scope, _)| *scope);
-        let shards: Vec<_> = shards
-            .into_iter()
-            .map(|(scope, shard)| {
-                (
-                    scope.as_str(),
-                    shard.version,
-                    <&ByteSlice>::from(shard.row.set_hash.as_slice()),
-                    shard.row.rows,
-                )
-            })
-            .collect();
-        codec::to_bytes(&shards)
+        let standing = |(scope, shard): (&RowScope, &ShardState)| ShardStanding {
+            shard: scope.as_str().to_owned(),
+            version: shard.version,
+            set_hash: shard.row.set_hash,
+            rows: shard.row.rows,
+        };
+        Standing(shards.into_iter().map(standing).collect())
     }
 
     pub(crate) fn row(&self, scope: &RowScope) -> Option<&StateRow> {

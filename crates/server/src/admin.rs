@@ -3,6 +3,7 @@
 //! No secrets and no callers; anything but reading is refused, and requests of more than a small head do not exist.
 
 use std::convert::Infallible;
+use std::iter;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,6 +26,11 @@ pub trait Health: Send + Sync + 'static {
 
     /// Requests can be served: healthy, unsealed, started. If not, it may help to wait.
     fn ready(&self) -> Result<(), String>;
+
+    /// What else whoever asks about readiness should know; shown when the service is ready, a line each.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What the admin listener shows.
@@ -46,9 +52,19 @@ impl Admin {
             "/healthz" => verdict(self.health.healthy()),
             "/metrics" => self.metrics(),
             "/readyz" if self.shutdown.is_triggered() => verdict(Err("shutting down".to_owned())),
-            "/readyz" => verdict(self.health.ready()),
+            "/readyz" => self.readiness(),
             _ => text(StatusCode::NOT_FOUND, "use /healthz, /readyz or /metrics\n"),
         })
+    }
+
+    fn readiness(&self) -> Reply {
+        match self.health.ready() {
+            Ok(()) => {
+                let lines: Vec<String> = iter::once("ok".to_owned()).chain(self.health.remarks()).collect();
+                reply(StatusCode::OK, TEXT, format!("{}\n", lines.join("\n")).into())
+            }
+            Err(reason) => verdict(Err(reason)),
+        }
     }
 
     fn metrics(&self) -> Reply {

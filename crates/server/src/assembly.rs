@@ -10,18 +10,22 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use strongroom_audit::{Journal, JournalOptions, StrangerLog};
+use strongroom_audit::{Journal, JournalError, JournalOptions, StrangerLog};
 use strongroom_crypto::{
     FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootHolder, open_root,
 };
-use strongroom_kms::{Seed, Service};
+use strongroom_kms::Seed;
 use strongroom_pipeline::{Corridor, Drainer, OutboxSender};
 use strongroom_records::{
-    AccessKeyRow, AccountRow, DeploymentRow, Limits, PrincipalRow, Records, RecordsError, Writes,
+    AccessKeyRow, AccountRow, Anchor, CommitError, DeploymentRow, Limits, PrincipalRow, Records,
+    RecordsError, Verification, Verifier, Writes,
 };
 use strongroom_store::{SqliteStore, Store};
 use strongroom_types::{AccessKeyId, AccountId, Credential, Env, RegionName};
 
+use crate::anchor::{self, AnchorKeeper, AnchorStatus, AnchorWriter};
+use crate::freshness::{Finding, Freshness};
+use crate::front::Front;
 use crate::signer::Signer;
 
 /// Where things lie.
@@ -29,6 +33,7 @@ use crate::signer::Signer;
 pub struct Places {
     pub data: PathBuf,
     pub root: PathBuf,
+    anchor: PathBuf,
 }
 
 impl Places {
@@ -39,7 +44,21 @@ impl Places {
             beside.push(".root");
             beside.into()
         });
-        Self { data: data.to_owned(), root }
+        let anchor = root.join("anchor");
+        Self { data: data.to_owned(), root, anchor }
+    }
+
+    /// The anchor lies elsewhere than in the root directory.
+    #[must_use]
+    pub fn with_anchor(self, anchor: Option<&Path>) -> Self {
+        match anchor {
+            Some(anchor) => Self { anchor: anchor.to_owned(), ..self },
+            None => self,
+        }
+    }
+
+    pub fn anchor(&self) -> PathBuf {
+        self.anchor.clone()
     }
 
     pub fn journal(&self) -> PathBuf {
@@ -73,6 +92,23 @@ pub enum AssemblyError {
     #[error("`{}` already holds a deployment; nothing was changed", path.display())]
     AlreadyInitialised { path: PathBuf },
     #[error(
+        "cannot write the anchor `{}`: make its directory writable for the service, or name another place outside the \
+         data directory with `--anchor`",
+        path.display()
+    )]
+    Anchor {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "`{}` is an anchor already, of a deployment that is not in `{}`: keep them together, or name another place with \
+         `--anchor`",
+        path.display(),
+        data.display()
+    )]
+    ForeignAnchor { data: PathBuf, path: PathBuf },
+    #[error(
         "`{}` already holds a root key, but `{}` is not initialised: keep the one and the other together, or name \
          another root directory with `--root-dir`",
         root.display(),
@@ -104,17 +140,38 @@ pub enum AssemblyError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The store or the journal is behind what was seen of it, or nobody can say.
+    #[error("{}", rolled_back_text(data, findings))]
+    RolledBack { data: PathBuf, findings: Vec<Finding> },
 }
 
 /// For `map_err`: a part of the assembly failed while doing something.
-fn part<E: std::error::Error + Send + Sync + 'static>(
+pub(crate) fn part<E: std::error::Error + Send + Sync + 'static>(
     doing: &'static str,
 ) -> impl FnOnce(E) -> AssemblyError {
     move |source| AssemblyError::Part { doing, source: Box::new(source) }
 }
 
-fn io_at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AssemblyError {
+pub(crate) fn io_at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AssemblyError {
     move |source| AssemblyError::Io { doing, path: path.to_owned(), source }
+}
+
+/// What was found, and the ways out.
+fn rolled_back_text(data: &Path, findings: &[Finding]) -> String {
+    let mut text = format!(
+        "`{}` cannot be shown to be what this deployment has seen last, so it is not served; nothing was changed",
+        data.display()
+    );
+    for finding in findings {
+        text.push_str(&format!("\n  - {finding}"));
+    }
+    text.push_str(
+        "\nIf an older copy was put in its place by mistake, or by somebody else, put the newest one back. If the anchor was \
+         lost or damaged, put a copy of it back. If the older data are meant (a backup was restored), start once with \
+         `--accept-rollback`: keys made since are gone, and keys, aliases and policies changed since are as they were; the \
+         audit journal will say that it was accepted",
+    );
+    text
 }
 
 /// What a new deployment is to be.
@@ -164,6 +221,10 @@ pub fn initialise(places: &Places, mut new: NewDeployment, env: &dyn Env) -> Res
     if places.root_key().exists() {
         return Err(AssemblyError::ForeignRoot { data: places.data.clone(), root: places.root.clone() });
     }
+    let anchor_path = places.anchor();
+    if anchor_path.exists() {
+        return Err(AssemblyError::ForeignAnchor { data: places.data.clone(), path: anchor_path });
+    }
     private_directory(&places.root)?;
     private_directory(&places.journal())?;
     let path = places.root_key();
@@ -180,9 +241,19 @@ pub fn initialise(places: &Places, mut new: NewDeployment, env: &dyn Env) -> Res
     if let Some(seed) = seed {
         seed.plan(&keyring, env, &mut writes).map_err(part("make the seed's keys"))?;
     }
+    let rows = Records::prepare(&keyring, &entries, &regions, writes).map_err(part("make the first rows"))?;
+    // Before the rows: a deployment that says that it has an anchor has one.
+    let anchor = Anchor {
+        written: env.now(),
+        journal_sequence: 0,
+        journal_link: [0; 32],
+        standing: rows.standing().clone(),
+    };
+    let sealed = anchor.seal(&keyring).map_err(part("make the anchor"))?;
+    anchor::replace(&anchor_path, &sealed)
+        .map_err(|source| AssemblyError::Anchor { path: anchor_path, source })?;
     let store = SqliteStore::create(&places.data).map_err(part("make the store"))?;
-    Records::initialise(&store, &keyring, &entries, &regions, writes)
-        .map_err(part("write the first rows"))?;
+    rows.write(&store).map_err(part("write the first rows"))?;
     store.close().map_err(part("close the store"))
 }
 
@@ -190,7 +261,12 @@ fn first_rows(new: NewDeployment, env: &dyn Env) -> Writes {
     let created = env.now();
     let account = new.account;
     let mut writes = Writes::default();
-    let row = DeploymentRow { format: DeploymentRow::FORMAT, created, regions: new.regions };
+    let row = DeploymentRow {
+        format: DeploymentRow::FORMAT,
+        created,
+        regions: new.regions,
+        anchored_millis: Some(created.as_millis()),
+    };
     writes.create(DeploymentRow::address(), row);
     writes.create(AccountRow::address(account), AccountRow { account, created });
     let credentials = [
@@ -270,7 +346,7 @@ impl Opened {
         let entries = keyring_entries(&store)?;
         if entries.is_empty() {
             // The first rows are one transaction: without a keyring there is nothing.
-            let Places { data, root } = places.clone();
+            let Places { data, root, .. } = places.clone();
             return Err(AssemblyError::Interrupted { data, root });
         }
         let root = open_root(&places.root_key(), passphrase).map_err(part("open the root key"))?;
@@ -302,16 +378,22 @@ pub(crate) struct Running {
     pub(crate) journal: Arc<Journal>,
     pub(crate) records: Arc<Records>,
     pub(crate) regions: Vec<RegionName>,
-    pub(crate) service: Arc<Service>,
+    pub(crate) service: Arc<Front>,
     pub(crate) strangers: Arc<StrangerLog>,
+    pub(crate) anchor: Arc<AnchorStatus>,
+    pub(crate) verification: Arc<Verification>,
+    anchor_keeper: AnchorKeeper,
     drainer: Drainer,
     store: Arc<dyn Store>,
+    verifier: Verifier,
     _lock: DataLock,
 }
 
 /// What the configuration says about the parts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PartLimits {
+    /// The operator says that an older store is meant.
+    pub(crate) accept_rollback: bool,
     pub(crate) cached_rows_max: usize,
     pub(crate) journal_segment_bytes: u64,
 }
@@ -323,6 +405,7 @@ impl Running {
         env: &Arc<dyn Env>,
         limits: PartLimits,
     ) -> Result<Self, AssemblyError> {
+        let accepted = accept(places, &opened, limits.accept_rollback)?;
         let Opened { keyring, regions, store, lock } = opened;
         let (outbox, rows): (OutboxSender, _) = std::sync::mpsc::channel();
         let record_limits = Limits { cached_rows_max: limits.cached_rows_max, ..Limits::default() };
@@ -344,6 +427,13 @@ impl Running {
         let journal =
             Journal::open(options, signer, Arc::clone(env)).map_err(part("take up the audit journal"))?;
         let journal = Arc::new(journal);
+        if let Some(text) = accepted {
+            note(&journal, &text).map_err(part("record that a rollback was accepted"))?;
+        }
+        let mut anchor_writer = AnchorWriter::new(places.anchor(), Arc::clone(&keyring), Arc::clone(env));
+        let written = anchor_writer.write(records.standing(), journal.end());
+        written.map_err(|source| AssemblyError::Anchor { path: places.anchor(), source })?;
+        note_anchored(&records, &**env).map_err(part("write the deployment row"))?;
         let drainer = Drainer::start(
             Arc::clone(&records),
             Arc::clone(&journal),
@@ -366,9 +456,18 @@ impl Running {
             regions: regions.clone(),
             strangers: Arc::clone(&strangers),
         });
-        let service = Arc::new(Service::new(Arc::clone(&corridor)));
+        let service = Arc::new(Front::new(Arc::clone(&corridor)));
+        let anchor = anchor_writer.status();
+        let keeper = AnchorKeeper::start(anchor_writer, Arc::clone(&records), Arc::clone(&journal));
+        let anchor_keeper = keeper.map_err(part("start the anchor's thread"))?;
+        let verifier = Verifier::start(Arc::clone(&records), Arc::clone(env))
+            .map_err(part("start the verification of the store"))?;
         Ok(Self {
             accounts,
+            anchor,
+            verification: verifier.verification(),
+            anchor_keeper,
+            verifier,
             corridor,
             journal,
             records,
@@ -384,9 +483,11 @@ impl Running {
     /// Ends in good order: nothing is in flight any more; what was committed reaches the journal, what was written is
     /// flushed, and the store is closed.
     pub(crate) fn close(self) -> Result<(), AssemblyError> {
-        let Self { corridor, journal, records, service, drainer, store, .. } = self;
+        let Self { anchor_keeper, corridor, journal, records, service, drainer, store, verifier, .. } = self;
         drop(service);
         drop(corridor);
+        verifier.stop();
+        let anchor_writer = anchor_keeper.stop();
         // The committing thread ends first, then the drainer has all that was committed, then the journal.
         records.close();
         drainer.join();
@@ -397,12 +498,54 @@ impl Running {
                 "the last checkpoint does not name the store"
             );
         }
+        let standing = records.standing();
         drop(records);
+        let mut end = journal.end();
         if let Some(journal) = Arc::into_inner(journal) {
-            journal.close().map_err(part("close the audit journal"))?;
+            end = journal.close().map_err(part("close the audit journal"))?;
+        }
+        if let Some(mut writer) = anchor_writer {
+            writer.try_write(standing, end);
         }
         store.close().map_err(part("close the store"))
     }
+}
+
+/// Hears the witnesses of how far the deployment has come. An older store is refused, or accepted with a text for the
+/// journal.
+fn accept(places: &Places, opened: &Opened, accepts: bool) -> Result<Option<String>, AssemblyError> {
+    let findings = Freshness::judge(places, opened)?.findings;
+    if findings.is_empty() {
+        if accepts {
+            tracing::warn!(
+                "`--accept-rollback` had nothing to accept: leave it out, or it will accept the next one"
+            );
+        }
+        return Ok(None);
+    }
+    if !accepts {
+        return Err(AssemblyError::RolledBack { data: places.data.clone(), findings });
+    }
+    let found: Vec<String> = findings.iter().map(Finding::to_string).collect();
+    let text = format!("`--accept-rollback`: {}", found.join("; "));
+    tracing::warn!(findings = text, "a rollback is accepted");
+    Ok(Some(text))
+}
+
+/// Writes a note and waits until it is on the disk.
+fn note(journal: &Journal, text: &str) -> Result<(), JournalError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(JournalError::Spawn)?;
+    runtime.block_on(journal.note(text)?.synced()).map(|_| ())
+}
+
+/// From now on a missing anchor is a fault. Only deployments of earlier versions do not say so yet.
+fn note_anchored(records: &Records, env: &dyn Env) -> Result<(), CommitError> {
+    let row = records.load::<DeploymentRow>(&DeploymentRow::address()).map_err(CommitError::Failed)?;
+    let Some(row) = row.filter(|row| row.anchored_millis.is_none()) else { return Ok(()) };
+    let mut writes = Writes::default();
+    let anchored = DeploymentRow { anchored_millis: Some(env.now().as_millis()), ..(*row).clone() };
+    writes.update(&row, anchored);
+    records.commit_blocking(writes, Vec::new())
 }
 
 /// The keyring names the regions; the deployment row, which is sealed, must agree.

@@ -46,6 +46,9 @@ pub struct Config {
     pub journal_segment_mib: Bounded<1, 4096>,
     pub cache_rows_max: Bounded<1000, 100_000_000>,
     pub tls: TlsConfig,
+    /// Not in the file: what is accepted once must not be accepted at every start.
+    #[serde(skip)]
+    pub accept_rollback: bool,
 }
 
 /// What the command line sets; `None` leaves what the file or the default says.
@@ -55,6 +58,8 @@ pub struct Overrides {
     pub admin_listen: Option<SocketAddr>,
     /// A bare flag: it can allow plaintext, and its absence does not take back what the file allows.
     pub insecure_plaintext: bool,
+    /// Take up a store that is older than its anchor.
+    pub accept_rollback: bool,
     pub threads: Option<Bounded<0, 1024>>,
     pub log_format: Option<LogFormat>,
     pub log_level: Option<LogLevel>,
@@ -126,6 +131,7 @@ impl Default for Config {
             journal_segment_mib: Bounded(64),
             cache_rows_max: Bounded(100_000),
             tls: TlsConfig::default(),
+            accept_rollback: false,
         }
     }
 }
@@ -179,8 +185,17 @@ impl Config {
     }
 
     fn lay_over(&mut self, overrides: &Overrides) {
-        let Overrides { listen, admin_listen, insecure_plaintext, threads, log_format, log_level, ref tls } =
-            *overrides;
+        let Overrides {
+            listen,
+            admin_listen,
+            insecure_plaintext,
+            accept_rollback,
+            threads,
+            log_format,
+            log_level,
+            ref tls,
+        } = *overrides;
+        self.accept_rollback |= accept_rollback;
         self.listen = listen.unwrap_or(self.listen);
         self.admin_listen = admin_listen.unwrap_or(self.admin_listen);
         self.insecure_plaintext |= insecure_plaintext;

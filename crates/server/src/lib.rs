@@ -7,12 +7,15 @@
 //! Deliberately absent: anything that knows what a request means. Signatures, JSON and operations are the service's.
 
 mod admin;
+mod anchor;
 mod assembly;
 mod body;
 mod config;
 mod connection;
 mod crowd;
 mod env;
+mod freshness;
+mod front;
 mod gate;
 mod handle;
 mod hardening;
@@ -38,6 +41,7 @@ pub use config::{
     Bounded, ClientCertificates, Config, ConfigError, LogFormat, LogLevel, Overrides, TlsConfig,
 };
 pub use env::SystemEnv;
+pub use freshness::{Finding, Freshness};
 pub use handle::Service;
 pub use hardening::{HardeningError, harden, raise_open_files};
 pub use listen::{ListenError, Listeners};

@@ -17,7 +17,7 @@ pub(crate) type Reply = Response<Full<Bytes>>;
 pub(crate) const UNKNOWN_OPERATION: &str = "Unknown";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
+const JSON: &str = "application/x-amz-json-1.1";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-cache, no-store, must-revalidate, private");
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const EXPIRED: HeaderValue = HeaderValue::from_static("0");
@@ -75,14 +75,14 @@ impl Refusal {
     }
 
     pub(crate) fn reply(self, request_id: RequestId) -> Reply {
-        reply(self.status(), request_id, Bytes::from_static(self.body().as_bytes()))
+        reply(self.status(), request_id, JSON, Bytes::from_static(self.body().as_bytes()))
     }
 }
 
 /// The service's answer in HTTP. The body keeps its buffer, which is wiped when the last byte has been written.
 pub(crate) fn reply_to(answer: Answer) -> Reply {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    reply(status, answer.request_id, Bytes::from_owner(Wiped(answer.body)))
+    reply(status, answer.request_id, answer.content_type, Bytes::from_owner(Wiped(answer.body)))
 }
 
 /// Says that the connection ends with this reply.
@@ -91,7 +91,7 @@ pub(crate) fn closing(mut reply: Reply) -> Reply {
     reply
 }
 
-fn reply(status: StatusCode, request_id: RequestId, body: Bytes) -> Reply {
+fn reply(status: StatusCode, request_id: RequestId, content_type: &'static str, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
     // Room for these and for what hyper adds, so that the map does not grow.
@@ -100,7 +100,7 @@ fn reply(status: StatusCode, request_id: RequestId, body: Bytes) -> Reply {
     if let Ok(request_id) = HeaderValue::try_from(request_id.to_string()) {
         headers.insert(REQUEST_ID, request_id);
     }
-    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(PRAGMA, NO_CACHE);
     headers.insert(EXPIRES, EXPIRED);
@@ -153,6 +153,7 @@ mod tests {
             status: 1000,
             request_id: RequestId::from_bytes([0; 16]),
             body: Zeroizing::default(),
+            content_type: JSON,
             operation: "Encrypt",
             outcome: "Success",
         };

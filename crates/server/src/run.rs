@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use strongroom_audit::{Journal, JournalStats, SYNC_BUCKETS_MICROS};
-use strongroom_kms::Service;
-use strongroom_pipeline::{Answer, Arrival};
+use strongroom_records::{Verdict, Verification};
 use strongroom_types::{AccountId, Env, HistogramSnapshot, RegionName};
 
+use crate::anchor::AnchorStatus;
 use crate::assembly::{AskPassphrase, AssemblyError, Opened, PartLimits, Places, Running};
 use crate::tls::{LOOK_INTERVAL, TlsWatch};
 use crate::{
@@ -41,15 +41,12 @@ pub enum RunError {
     WatchTls(#[source] io::Error),
 }
 
-impl crate::Service for Service {
-    fn call(&self, arrival: Arrival) -> impl Future<Output = Answer> + Send {
-        Service::call(self, arrival)
-    }
-}
-
-/// The journal is what health is about: when it cannot be written, nothing is answered.
+/// The journal is what health is about: when it cannot be written, nothing is answered. What the verification of the
+/// store found is told beside it, and stops nothing.
 struct JournalHealth {
+    anchor: Arc<AnchorStatus>,
     journal: Arc<Journal>,
+    verification: Arc<Verification>,
 }
 
 impl Health for JournalHealth {
@@ -63,6 +60,23 @@ impl Health for JournalHealth {
 
     fn ready(&self) -> Result<(), String> {
         self.healthy()
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let rows = self.verification.rows();
+        let verification = match self.verification.verdict() {
+            Verdict::Failed => "could not be verified; see the log".to_owned(),
+            Verdict::Running => format!("is being verified, {rows} rows so far"),
+            Verdict::Sound => format!("holds what was last written, {rows} rows"),
+            Verdict::Unsound { total, .. } => {
+                format!("does not hold what was last written: {total} problems, see the log")
+            }
+        };
+        let mut remarks = vec![format!("store: {verification}")];
+        if self.anchor.is_failing() {
+            remarks.push("anchor: cannot be written, see the log".to_owned());
+        }
+        remarks
     }
 }
 
@@ -83,6 +97,7 @@ pub fn run(
     let _watch = watch.map_err(RunError::WatchTls)?;
     let opened = Opened::open(places, passphrase)?;
     let limits = PartLimits {
+        accept_rollback: config.accept_rollback,
         cached_rows_max: config.cache_rows_max.as_usize(),
         journal_segment_bytes: config.journal_segment_bytes(),
     };
@@ -109,7 +124,11 @@ pub fn run(
         regions: &running.regions,
         scheme: if tls.is_some() { "https" } else { "http" },
     });
-    let health = Arc::new(JournalHealth { journal: Arc::clone(&running.journal) });
+    let health = Arc::new(JournalHealth {
+        anchor: Arc::clone(&running.anchor),
+        journal: Arc::clone(&running.journal),
+        verification: Arc::clone(&running.verification),
+    });
     let appenders = Some(running.journal.appenders());
     let parts = Parts { appenders, env, health, metrics, service: Arc::clone(&running.service), tls };
     let served = serve(listeners, config, parts, shutdown);
@@ -163,6 +182,7 @@ fn register(metrics: &Metrics, running: &Running) {
         Box::new(read),
     );
 
+    register_store_checks(metrics, running);
     let records = Arc::downgrade(&running.records);
     let sizes = move || records.upgrade().map(|records| records.cache_sizes());
     let keys = sizes.clone();
@@ -193,6 +213,40 @@ fn register(metrics: &Metrics, running: &Running) {
         "strongroom_strangers_suppressed",
         "Failures of unknown callers, counted but not written.",
         Box::new(read),
+    );
+}
+
+/// What is known of whether the store is the one that was last written.
+fn register_store_checks(metrics: &Metrics, running: &Running) {
+    let verification = Arc::clone(&running.verification);
+    let read = move || f64::from(u8::from(verification.verdict() == Verdict::Sound));
+    metrics.register_gauge_fn(
+        "strongroom_store_verified",
+        "1 once this process has verified that the store holds the rows last written.",
+        Box::new(read),
+    );
+    let verification = Arc::clone(&running.verification);
+    let read = move || match verification.verdict() {
+        Verdict::Failed | Verdict::Running | Verdict::Sound => 0.0,
+        Verdict::Unsound { total, .. } => to_f64(usize::try_from(total).unwrap_or(usize::MAX)),
+    };
+    metrics.register_gauge_fn(
+        "strongroom_store_problems",
+        "Problems that the verification of the store has found.",
+        Box::new(read),
+    );
+    let anchor = Arc::clone(&running.anchor);
+    let read = move || std::time::Duration::from_millis(anchor.written_millis()).as_secs_f64();
+    metrics.register_gauge_fn(
+        "strongroom_anchor_written_timestamp_seconds",
+        "When the anchor was written last, in seconds since the Unix epoch.",
+        Box::new(read),
+    );
+    let anchor = Arc::clone(&running.anchor);
+    metrics.register_counter_fn(
+        "strongroom_anchor_failures",
+        "Failed attempts to write the anchor.",
+        Box::new(move || anchor.failures()),
     );
 }
 

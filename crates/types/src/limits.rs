@@ -125,6 +125,8 @@ pub const REGION_NAME_BYTES_MAX: usize = 32;
 pub const ROOT_SECRET_BYTES_MAX: usize = 64;
 /// A root key file may not be larger.
 pub const ROOT_FILE_BYTES_MAX: usize = 256;
+/// An anchor file may not be larger: a deployment of [`REGIONS_MAX`] regions needs less.
+pub const ANCHOR_BYTES_MAX: usize = 8192;
 /// A new root passphrase must be longer than what a person types by accident (NIST SP 800-63B, memorized secrets).
 pub const ROOT_PASSPHRASE_BYTES_MIN: usize = 8;
 pub const ROOT_PASSPHRASE_BYTES_MAX: usize = 1024;

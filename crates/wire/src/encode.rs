@@ -12,6 +12,11 @@ pub trait WireReply {
 
     /// An upper bound for the number of bytes that [`encode`](Self::encode) appends.
     fn size_hint(&self) -> usize;
+
+    /// The members as the query protocol has them, in its order; none for replies of services that do not speak it.
+    fn query_members(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
+    }
 }
 
 /// The reply of the operations that answer with an empty body.

@@ -16,7 +16,7 @@
 //!   [`Credential`](strongroom_types::Credential); no other copy of them is left behind. Bodies are wiped by their owner.
 //!
 //! Deliberately absent: rules that need more than one member or the state of a key (they live with the operations),
-//! HTTP, and other encodings than JSON.
+//! HTTP, and other encodings than JSON, but for [`query`](StsOperation): the little that STS needs.
 
 mod base64;
 mod check;
@@ -25,9 +25,14 @@ mod encode;
 mod error;
 mod generated;
 mod pattern;
+mod query;
 mod wire_enum;
 
 pub use decode::WireRequest;
 pub use encode::{NoReply, WireReply};
 pub use error::{WireError, encode_error};
 pub use generated::*;
+pub use query::{
+    FromBody, GetCallerIdentityReply, GetCallerIdentityRequest, QueryFormat, StsOperation,
+    encode_query_error, encode_query_reply, query_error,
+};

@@ -20,7 +20,11 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("records", &["types", "crypto", "store", "policy"]),
     ("pipeline", &["types", "crypto", "records", "audit", "policy", "wire", "sigv4"]),
     ("kms", &["types", "crypto", "records", "audit", "policy", "wire", "pipeline"]),
-    ("server", &["types", "crypto", "store", "records", "audit", "wire", "sigv4", "pipeline", "kms"]),
+    ("identity", &["types", "records", "audit", "policy", "wire", "pipeline"]),
+    (
+        "server",
+        &["types", "crypto", "store", "records", "audit", "wire", "sigv4", "pipeline", "kms", "identity"],
+    ),
     ("cli", &["types", "crypto", "store", "records", "audit", "policy", "wire", "kms", "server"]),
     (
         "testkit",

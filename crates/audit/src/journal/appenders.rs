@@ -44,6 +44,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::journal::JournalEnd;
     use crate::journal::shared::CheckpointDue;
     use crate::testing::{TestClock, encrypt};
 
@@ -51,7 +52,7 @@ mod tests {
     const FOR_EVER: Duration = Duration::from_secs(3600);
 
     fn shared() -> Arc<Shared> {
-        Arc::new(Shared::new(1, 1 << 20, TestClock::new()))
+        Arc::new(Shared::new(JournalEnd::default(), 1 << 20, TestClock::new()))
     }
 
     fn append(shared: &Shared, number: u64) {

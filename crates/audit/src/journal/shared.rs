@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::format::{
     CHAIN_BYTES, RECORD_FRAME_BYTES, RECORD_HEAD_BYTES, RecordKind, begin_record, end_record,
 };
+use crate::journal::JournalEnd;
 use crate::journal::generation::{Generation, Outcome, Ticket};
 use crate::journal::group::Group;
 use crate::note::Note;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pending_bytes_max: usize,
     availability: AtomicU8,
     is_all_written: AtomicBool,
+    /// The last record that is on the disk.
+    end: Mutex<JournalEnd>,
     pub(crate) clock: Arc<dyn Env>,
     pub(crate) stats: Stats,
 }
@@ -72,12 +75,13 @@ pub(crate) struct CheckpointDue {
 }
 
 impl Shared {
-    pub(crate) fn new(next_sequence: u64, pending_bytes_max: usize, clock: Arc<dyn Env>) -> Self {
+    /// For a journal whose last record, synced, is `end`.
+    pub(crate) fn new(end: JournalEnd, pending_bytes_max: usize, clock: Arc<dyn Env>) -> Self {
         let pending = Pending {
             buffer: vec![0; CHAIN_BYTES],
             whole: CHAIN_BYTES,
             records: 0,
-            next_sequence,
+            next_sequence: end.sequence + 1,
             claimed: 0,
             generation: Generation::new(Outcome::Pending),
             is_closing: false,
@@ -93,6 +97,7 @@ impl Shared {
             pending_bytes_max,
             availability: AtomicU8::new(OPEN),
             is_all_written: AtomicBool::new(false),
+            end: Mutex::new(end),
             clock,
             stats: Stats::default(),
         }
@@ -120,6 +125,15 @@ impl Shared {
 
     pub(crate) fn claimed(&self) -> usize {
         self.claimed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn end(&self) -> JournalEnd {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A group was synced, and this is its last record.
+    pub(crate) fn set_end(&self, end: JournalEnd) {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
     }
 
     pub(crate) fn is_available(&self) -> bool {
@@ -180,15 +194,16 @@ impl Shared {
     }
 
     /// Appends a note. Notes are few and small; they claim nothing.
-    pub(crate) fn append_note(&self, text: &str) {
+    pub(crate) fn append_note(&self, text: &str) -> Ticket {
         let mut pending = self.lock();
         if pending.is_closed {
-            return;
+            return pending.refused();
         }
         let start = pending.begin(RecordKind::Note);
         Note { time: self.clock.now(), text }.encode(&mut pending.buffer);
-        let _ticket = pending.end(start, 0);
+        let ticket = pending.end(start, 0);
         self.wake_writer(pending);
+        ticket
     }
 
     /// An event loop has work.

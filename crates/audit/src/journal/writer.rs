@@ -13,11 +13,11 @@ use strongroom_types::Monotonic;
 
 use crate::checkpoint::CheckpointSigner;
 use crate::format::{put, segment_name};
-use crate::journal::JournalOptions;
 use crate::journal::generation::Outcome;
 use crate::journal::group::{Group, seal};
 use crate::journal::segments::Segments;
 use crate::journal::shared::{CheckpointDue, Shared};
+use crate::journal::{JournalEnd, JournalOptions};
 
 /// Memory that the writer keeps between groups. A burst gives back what it took beyond.
 const SPARE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -107,6 +107,8 @@ impl Writer {
             }
             begun = self.shared.clock.monotonic();
         }
+        let end = self.segments.end();
+        self.shared.set_end(JournalEnd { sequence: end.sequence, link: end.chain });
         let took = begun.until(self.shared.clock.monotonic());
         self.shared.stats.synced(group.records, group.records().len(), took);
         self.since_checkpoint =
@@ -140,9 +142,10 @@ impl Writer {
         self.shared.set_recovered();
         let segment = segment_name(self.segments.end().segment);
         tracing::warn!(attempts, segment, "audit journal is written again");
-        self.shared.append_note(&format!(
+        // Nobody waits for it.
+        drop(self.shared.append_note(&format!(
             "writing failed {attempts} times; `{segment}` holds again what was not acknowledged before"
-        ));
+        )));
     }
 }
 

@@ -21,8 +21,8 @@ use strongroom_audit::{
     CheckpointSignError, CheckpointSigner, CheckpointVerifier, Journal, JournalOptions, StrangerLog, Verdict,
 };
 use strongroom_crypto::{FileRoot, Keyring};
-use strongroom_kms::{Seed, Service};
-use strongroom_pipeline::{Corridor, Parts};
+use strongroom_kms::Seed;
+use strongroom_pipeline::{Answer, Arrival, Corridor, Named, Parts};
 use strongroom_records::{
     AccessKeyRow, AccountRow, KeyRow, KeyState, Limits, Loaded, OutboxRow, PrincipalRow, Records, Writes,
     check,
@@ -73,7 +73,7 @@ pub(crate) struct Deployment {
     pub(crate) records: Arc<Records>,
     pub(crate) store: MemoryStore,
     runtime: tokio::runtime::Runtime,
-    service: Service,
+    corridor: Arc<Corridor>,
     /// Nobody drains it: the records of changes stay in the store.
     _outbox: Receiver<Loaded<OutboxRow>>,
 }
@@ -120,8 +120,15 @@ impl Deployment {
             strangers: Arc::new(strangers),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let service = Service::new(corridor);
-        Self { directory, env: seeded, keyring, records, store, runtime, service, _outbox: receiver }
+        Self { directory, env: seeded, keyring, records, store, runtime, corridor, _outbox: receiver }
+    }
+
+    async fn answer(&self, arrival: Arrival) -> Answer {
+        match self.corridor.receive(arrival).await {
+            Ok((visit, Named::Kms(operation))) => strongroom_kms::walk(visit, operation).await,
+            Ok((_, Named::Sts(operation))) => panic!("{operation:?}"),
+            Err(answer) => answer,
+        }
     }
 
     pub(crate) fn journal_directory(&self) -> PathBuf {
@@ -135,7 +142,7 @@ impl Deployment {
 
     pub(crate) fn call_raw(&self, caller: Caller, operation: &str, body: String) -> Result<Value, Refusal> {
         let arrival = signing::signed(caller, self.env.now(), operation, body);
-        let answer = self.runtime.block_on(self.service.call(arrival));
+        let answer = self.runtime.block_on(self.answer(arrival));
         let text = std::str::from_utf8(&answer.body).unwrap();
         let value: Value = if text.is_empty() { Value::Null } else { serde_json::from_str(text).unwrap() };
         if answer.status == 200 {

@@ -22,7 +22,7 @@ use strongroom_audit::{
     DiskFiles, Entry, Event, Journal, JournalOptions, JournalReader, ReadError, SegmentFiles, StrangerLog,
 };
 use strongroom_crypto::{FileRoot, Keyring};
-use strongroom_pipeline::{Answer, Arrival, Corridor, Drainer, Fault, Parts};
+use strongroom_pipeline::{Answer, Arrival, Corridor, Drainer, Fault, Named, Parts};
 use strongroom_policy::{KeyPolicy, default_key_policy};
 use strongroom_records::{
     AccessKeyRow, AccountKeyRow, AccountRow, KeyRow, Limits, Loaded, Material, NewKey, OutboxRow,
@@ -32,9 +32,9 @@ use strongroom_testkit::env::SeededEnv;
 use strongroom_testkit::scratch::ScratchDirectory;
 use strongroom_testkit::store::{Fault as StoreFault, MemoryStore};
 use strongroom_types::{AccessKeyId, AccountId, Credential, Env, KeyId, RegionName, RequestId};
-use strongroom_wire::{self as wire, ErrorKind, Operation};
+use strongroom_wire::{self as wire, ErrorKind, Operation, StsOperation};
 
-use operations::{Change, Heavy, Look};
+use operations::{Change, Heavy, Look, WhoAmI};
 use parts::{FailingFiles, Gated, OneSigner};
 
 pub(crate) const ROOT: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -280,14 +280,15 @@ impl House {
 /// One request, from its arrival to its answer.
 pub(crate) async fn walk(corridor: Arc<Corridor>, arrival: Arrival) -> Answer {
     match corridor.receive(arrival).await {
-        Ok((visit, Operation::Encrypt)) => visit.walk::<Look>().await,
-        Ok((visit, Operation::UpdateKeyDescription)) => visit.walk::<Change>().await,
-        Ok((visit, Operation::GetPublicKey)) => visit.walk::<Heavy>().await,
-        Ok((visit, Operation::EnableKey)) => {
+        Ok((visit, Named::Kms(Operation::Encrypt))) => visit.walk::<Look>().await,
+        Ok((visit, Named::Kms(Operation::UpdateKeyDescription))) => visit.walk::<Change>().await,
+        Ok((visit, Named::Kms(Operation::GetPublicKey))) => visit.walk::<Heavy>().await,
+        Ok((visit, Named::Kms(Operation::EnableKey))) => {
             let fault = Fault::new(ErrorKind::UnsupportedOperation, "EnableKey is not built");
             visit.refuse::<wire::EnableKeyRequest>(fault).await
         }
-        Ok((_, other)) => panic!("{}", other.name()),
+        Ok((visit, Named::Sts(StsOperation::GetCallerIdentity))) => visit.walk::<WhoAmI>().await,
+        Ok((_, other)) => panic!("{other:?}"),
         Err(answer) => answer,
     }
 }

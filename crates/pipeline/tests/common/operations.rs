@@ -11,7 +11,8 @@ use strongroom_policy::Action;
 use strongroom_records::{KeyRow, KeyState, Loaded, RecordsError, Writes};
 use strongroom_types::KeyId;
 use strongroom_wire::{
-    EncryptReply, EncryptRequest, ErrorKind, GetPublicKeyRequest, NoReply, UpdateKeyDescriptionRequest,
+    EncryptReply, EncryptRequest, ErrorKind, GetCallerIdentityReply, GetCallerIdentityRequest,
+    GetPublicKeyRequest, NoReply, UpdateKeyDescriptionRequest,
 };
 
 type Hook = Box<dyn FnMut(usize)>;
@@ -104,6 +105,31 @@ impl Operation for Change {
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
         vec![("keyId", Value::from(request.key_id.as_str()))]
+    }
+}
+
+/// Asks for nothing but a caller.
+pub(crate) struct WhoAmI;
+
+impl Operation for WhoAmI {
+    type Request = GetCallerIdentityRequest;
+    type Rows = ();
+    type Reply = GetCallerIdentityReply;
+
+    const KIND: Kind = Kind::Read;
+
+    fn targets(_: &Self::Request, _: &mut Reader<'_>) -> Result<Targets<()>, Fault> {
+        Ok(Targets { rows: (), checks: Checks::one(Check::AnyCaller) })
+    }
+
+    fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        ran();
+        let arn = permit.caller().arn().to_owned();
+        Ok(Done::reply(GetCallerIdentityReply { arn, ..GetCallerIdentityReply::default() }))
+    }
+
+    fn parameters(_: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        Vec::new()
     }
 }
 

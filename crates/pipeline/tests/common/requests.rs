@@ -19,10 +19,12 @@ pub(crate) struct Draft {
     pub(crate) access_key_id: &'static str,
     pub(crate) secret: &'static str,
     pub(crate) region: &'static str,
+    pub(crate) service: &'static str,
     pub(crate) signed_at: Timestamp,
     pub(crate) token: Option<&'static str>,
     pub(crate) method: Method,
     pub(crate) path: &'static str,
+    pub(crate) query: &'static str,
     pub(crate) target: Option<String>,
     pub(crate) content_type: &'static str,
     pub(crate) body: String,
@@ -34,10 +36,12 @@ impl Draft {
             access_key_id: ROOT,
             secret: SECRET,
             region: "us-east-1",
+            service: "kms",
             signed_at: house.site.env.now(),
             token: None,
             method: Method::POST,
             path: "/",
+            query: "",
             target: Some(format!("TrentService.{operation}")),
             content_type: "application/x-amz-json-1.1",
             body,
@@ -58,6 +62,13 @@ impl Draft {
         Self::new(house, "GetPublicKey", format!(r#"{{"KeyId":"{key_id}"}}"#))
     }
 
+    /// STS's GetCallerIdentity, as a form in the body.
+    pub(crate) fn who_am_i(house: &House) -> Self {
+        let body = "Action=GetCallerIdentity&Version=2011-06-15".to_owned();
+        let content_type = "application/x-www-form-urlencoded; charset=utf-8";
+        Self { service: "sts", target: None, content_type, ..Self::new(house, "", body) }
+    }
+
     pub(crate) fn unsigned(self) -> Arrival {
         let mut headers = HeaderMap::new();
         let mut set = |name: &'static str, value: &str| {
@@ -76,7 +87,7 @@ impl Draft {
         Arrival {
             method: self.method,
             path: self.path.to_owned(),
-            query: String::new(),
+            query: self.query.to_owned(),
             headers,
             body: Zeroizing::new(self.body.into_bytes()),
             source: IpAddr::from([192, 0, 2, 7]),
@@ -85,8 +96,8 @@ impl Draft {
     }
 
     pub(crate) fn signed(self) -> Arrival {
-        let (access_key_id, region, signed_at) = (self.access_key_id, self.region, self.signed_at);
-        let scope = SigningScope { access_key_id, region, service: "kms", signed_at };
+        let Self { access_key_id, region, service, signed_at, .. } = self;
+        let scope = SigningScope { access_key_id, region, service, signed_at };
         let key = scope.derive_key(&Credential::new(self.secret.into()));
         let mut arrival = self.unsigned();
         let view = RequestView {

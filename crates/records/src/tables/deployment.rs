@@ -1,7 +1,7 @@
 //! Table `deployment`: one row, `deployment/global/deployment`.
 //!
 //! What `init` decided and `serve` must agree with: the format, the regions, the accounts' home. Written once by
-//! `init`, changed only by offline commands.
+//! `init`, changed by offline commands, and by `serve` when it gives an anchor to a deployment that had none.
 
 use minicbor::{Decode, Encode};
 use strongroom_types::{RegionName, Timestamp};
@@ -21,6 +21,10 @@ pub struct DeploymentRow {
     /// Sorted, no region twice.
     #[cbor(n(2), with = "codec::region_names")]
     pub regions: Vec<RegionName>,
+    /// When the deployment got its anchor, in milliseconds since 1970: from then on a missing anchor is a fault, and not
+    /// a deployment of an earlier version.
+    #[n(3)]
+    pub anchored_millis: Option<u64>,
 }
 
 impl DeploymentRow {

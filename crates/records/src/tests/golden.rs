@@ -11,6 +11,8 @@ use crate::tables::Row;
 use crate::{Address, KeyOrigin, KeySpec, KeyState, KeyUsage, RowScope, StateRow};
 
 const DEPLOYMENT: &str = "a30001011b0000019b76daa80002826c65752d63656e7472616c2d316975732d656173742d31";
+const ANCHORED_DEPLOYMENT: &str =
+    "a40001011b0000019b76daa80002826c65752d63656e7472616c2d316975732d656173742d31031b0000019b76daa800";
 const ACCOUNT: &str = "a2006c313131313232323233333333011b0000019b76daa800";
 const ACCESS_KEY_OF_ROOT: &str = "\
     a40074414b4941494f53464f444e4e374558414d504c45018200816c3131313132323232333333330246736563726574031b\
@@ -77,8 +79,16 @@ fn at(text: &str) -> Address {
 
 #[test]
 fn deployment_rows() {
-    let row = DeploymentRow { format: 1, created: CREATED, regions: vec![eu(), us()] };
-    golden(row, &DeploymentRow::address(), &at("deployment/global/other"), DEPLOYMENT);
+    let row = DeploymentRow {
+        format: 1,
+        created: CREATED,
+        regions: vec![eu(), us()],
+        anchored_millis: Some(CREATED.as_millis()),
+    };
+    let elsewhere = at("deployment/global/other");
+    golden(row.clone(), &DeploymentRow::address(), &elsewhere, ANCHORED_DEPLOYMENT);
+    let row = DeploymentRow { anchored_millis: None, ..row };
+    golden(row, &DeploymentRow::address(), &elsewhere, DEPLOYMENT);
     let mut next_format = bytes(DEPLOYMENT);
     next_format[2] = 2;
     assert!(DeploymentRow::decode(&DeploymentRow::address(), &next_format).is_err());

@@ -8,6 +8,7 @@ mod indexes;
 mod limits;
 mod set_hash;
 mod tampering;
+mod verification;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -53,7 +54,7 @@ fn access_key_id() -> AccessKeyId {
     AccessKeyId::parse(ACCESS_KEY_ID).unwrap()
 }
 
-fn keyring(regions: &[RegionName]) -> (Keyring, Vec<strongroom_crypto::KeyringEntry>) {
+pub(crate) fn keyring(regions: &[RegionName]) -> (Keyring, Vec<strongroom_crypto::KeyringEntry>) {
     let directory = ScratchDirectory::new();
     let root = FileRoot::create(&directory.path().join("root.key")).unwrap();
     Keyring::create(&root, regions).unwrap()
@@ -61,7 +62,12 @@ fn keyring(regions: &[RegionName]) -> (Keyring, Vec<strongroom_crypto::KeyringEn
 
 fn first_rows(regions: &[RegionName]) -> Writes {
     let mut writes = Writes::default();
-    let row = DeploymentRow { format: DeploymentRow::FORMAT, created: CREATED, regions: regions.to_vec() };
+    let row = DeploymentRow {
+        format: DeploymentRow::FORMAT,
+        created: CREATED,
+        regions: regions.to_vec(),
+        anchored_millis: None,
+    };
     writes.create(DeploymentRow::address(), row);
     writes.create(AccountRow::address(account()), AccountRow { account: account(), created: CREATED });
     let row = AccessKeyRow {

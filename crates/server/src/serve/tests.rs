@@ -75,6 +75,7 @@ impl Service for Fake {
             status: if arrival.query == "bad" { 400 } else { 200 },
             request_id: REQUEST_ID,
             body: Zeroizing::new(body),
+            content_type: "application/x-amz-json-1.1",
             operation: "Encrypt",
             outcome: "Success",
         }

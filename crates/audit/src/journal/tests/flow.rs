@@ -10,8 +10,9 @@ use strongroom_types::{Env, Timestamp};
 
 use super::common::{World, append, events, ids, record, record_each, wait};
 use crate::event::{Event, Parameters, Value};
-use crate::testing::{encrypt, id};
-use crate::{Entry, JournalError, event_ids_since};
+use crate::scan::{SegmentScan, Step};
+use crate::testing::{TestSigner, encrypt, id};
+use crate::{Entry, JournalEnd, JournalError, event_ids_since};
 
 #[test]
 fn place_past_the_limit_is_refused() {
@@ -248,4 +249,49 @@ fn ids_of_recent_events_are_found() {
     assert_eq!(found(start), ids([1, 2, 3, 4, 6]));
     let recent = found(start.saturating_add(Duration::from_secs(310)));
     assert!(recent.contains(&id(6)) && !recent.contains(&id(1)), "{recent:?}");
+}
+
+#[test]
+fn what_is_written_after_it_was_buffered_is_read() {
+    let world = World::new();
+    let journal = world.open().unwrap();
+    record(&journal, 1);
+    let mut scan = SegmentScan::open(world.path(), 1).unwrap();
+    // The scan now holds the first record, and zeros in the places of the next ones.
+    assert!(matches!(scan.step(), Ok(Step::Record(_))));
+    // The third says that the second was on the disk before: the zeros look as if it had been lost.
+    record_each(&journal, [2, 3]);
+    for sequence in [2, 3] {
+        let Ok(Step::Record(head)) = scan.step() else { panic!("record {sequence} is not read") };
+        assert_eq!(head.sequence, sequence);
+    }
+    assert_eq!(scan.step().unwrap(), Step::End);
+}
+
+#[test]
+fn a_note_is_in_the_journal_when_its_ticket_says_so() {
+    let world = World::new();
+    let journal = world.open().unwrap();
+    let sequence = wait(journal.note("a rollback was accepted").unwrap().synced()).unwrap();
+    assert_eq!(journal.end().sequence, sequence.as_u64());
+    assert_eq!(world.notes(), ["a rollback was accepted"]);
+    journal.close().unwrap();
+}
+
+#[test]
+fn the_end_is_that_of_the_last_synced_record() {
+    let world = World::new();
+    let journal = world.open().unwrap();
+    assert_eq!(journal.end(), JournalEnd::default());
+    record(&journal, 1);
+    let first = journal.end();
+    record(&journal, 2);
+    let closed = journal.close().unwrap();
+    assert_eq!(first.sequence, 1);
+    assert_ne!(closed.link, first.link);
+    // Another process finds the same end, and takes it up.
+    let survey = crate::survey(world.path(), &TestSigner::new(), Some(1)).unwrap();
+    assert_eq!((survey.end, survey.link), (closed, Some(first.link)));
+    let journal = world.open().unwrap();
+    assert_eq!(journal.end(), closed);
 }

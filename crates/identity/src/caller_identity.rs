@@ -1,0 +1,39 @@
+//! GetCallerIdentity.
+
+use strongroom_audit::Value;
+use strongroom_pipeline::{
+    Caller, Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World,
+};
+use strongroom_wire::{GetCallerIdentityReply, GetCallerIdentityRequest};
+
+/// Tells a caller who they are. No permission is needed, and none can be taken away: whoever could sign the request
+/// learns nothing that a refusal would not tell them (AWS STS API reference, GetCallerIdentity).
+pub(crate) struct GetCallerIdentity;
+
+impl Operation for GetCallerIdentity {
+    type Request = GetCallerIdentityRequest;
+    /// The caller, which the permit holds, is all that it needs.
+    type Rows = ();
+    type Reply = GetCallerIdentityReply;
+
+    const KIND: Kind = Kind::Read;
+
+    fn targets(_: &Self::Request, _: &mut Reader<'_>) -> Result<Targets<()>, Fault> {
+        Ok(Targets { rows: (), checks: Checks::one(Check::AnyCaller) })
+    }
+
+    fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
+        Ok(Done::reply(identity(permit.caller())))
+    }
+
+    fn parameters(_: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
+        Vec::new()
+    }
+}
+
+/// The user id of an account's root is the account's id. The operator is of no account.
+fn identity(caller: &Caller) -> GetCallerIdentityReply {
+    let account = caller.account().map(|account| account.to_string());
+    let user_id = account.clone().unwrap_or_else(|| "operator".to_owned());
+    GetCallerIdentityReply { account: account.unwrap_or_default(), arn: caller.arn().to_owned(), user_id }
+}
