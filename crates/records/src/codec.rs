@@ -59,6 +59,36 @@ pub(crate) mod timestamp {
     }
 }
 
+/// A time that may be missing: then the field is not written.
+pub(crate) mod optional_timestamp {
+    use strongroom_types::Timestamp;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &Option<Timestamp>,
+        e: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        match value {
+            Some(value) => timestamp::encode(value, e, context),
+            None => e.null()?.ok(),
+        }
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, context: &mut C) -> Result<Option<Timestamp>, DecodeError> {
+        timestamp::decode(d, context).map(Some)
+    }
+
+    pub(crate) fn nil() -> Option<Option<Timestamp>> {
+        Some(None)
+    }
+
+    pub(crate) fn is_nil(value: &Option<Timestamp>) -> bool {
+        value.is_none()
+    }
+}
+
 pub(crate) mod key_id {
     use strongroom_types::KeyId;
 
@@ -157,5 +187,50 @@ pub(crate) mod alias_names {
         let bad = || DecodeError::message("bad alias names");
         let count = d.array()?.ok_or_else(bad)?;
         (0..count).map(|_| AliasName::parse(d.str()?).map_err(|_| bad())).collect()
+    }
+}
+
+/// Tags in the order of their keys, none twice. No tags: the field is not written.
+pub(crate) mod tags {
+    use strongroom_types::{Tag, TagKey, TagValue};
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &[Tag],
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.array(value.len() as u64)?;
+        value.iter().try_for_each(|tag| {
+            e.array(2)?.str(tag.key.as_str())?.str(tag.value.as_str())?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<Tag>, DecodeError> {
+        let bad = || DecodeError::message("bad tags");
+        let count = d.array()?.ok_or_else(bad)?;
+        let tags: Vec<Tag> = (0..count).map(|_| tag(d)?.ok_or_else(bad)).collect::<Result<_, _>>()?;
+        if !tags.is_sorted_by(|one, next| one.key < next.key) {
+            return Err(bad());
+        }
+        Ok(tags)
+    }
+
+    fn tag(d: &mut Decoder<'_>) -> Result<Option<Tag>, DecodeError> {
+        if d.array()? != Some(2) {
+            return Ok(None);
+        }
+        let (key, value) = (TagKey::parse(d.str()?), TagValue::parse(d.str()?));
+        Ok(key.ok().zip(value.ok()).map(|(key, value)| Tag { key, value }))
+    }
+
+    pub(crate) fn nil() -> Option<Vec<Tag>> {
+        Some(Vec::new())
+    }
+
+    pub(crate) fn is_nil(value: &[Tag]) -> bool {
+        value.is_empty()
     }
 }

@@ -15,6 +15,7 @@ mod log_safe;
 mod reference;
 mod region;
 mod secret;
+mod tag;
 mod time;
 
 pub use arn::{AliasArn, KeyArn};
@@ -26,4 +27,5 @@ pub use log_safe::LogSafe;
 pub use reference::{KeyReference, KeyReferenceError};
 pub use region::{Partition, RegionName};
 pub use secret::{Credential, Plaintext};
+pub use tag::{Tag, TagKey, TagValue};
 pub use time::{Monotonic, Timestamp};

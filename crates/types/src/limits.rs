@@ -26,6 +26,9 @@ pub const POLICY_CHARACTERS_MAX: usize = 32_768;
 pub const ALIASES_PER_KEY_MAX: usize = 50;
 /// Tags of one key (AWS KMS developer guide, resource quotas).
 pub const TAGS_PER_KEY_MAX: usize = 50;
+/// Characters of a tag's key and of its value (AWS KMS API reference, Tag).
+pub const TAG_KEY_CHARACTERS_MAX: usize = 128;
+pub const TAG_VALUE_CHARACTERS_MAX: usize = 256;
 /// Characters of a description (AWS KMS API reference, CreateKey).
 pub const DESCRIPTION_CHARACTERS_MAX: usize = 8192;
 

@@ -5,7 +5,9 @@
 //! cached row and is wiped with it.
 //!
 //! INVARIANT: `materials` is not empty, except for an imported key that has none yet; the current material is the
-//! last. `aliases` are sorted and at most [`limits::ALIASES_PER_KEY_MAX`](strongroom_types::limits).
+//! last. `aliases` are sorted and at most [`limits::ALIASES_PER_KEY_MAX`](strongroom_types::limits). `tags` are sorted
+//! by their keys, none twice, and at most `limits::TAGS_PER_KEY_MAX`. A key has a deletion date only while it is pending
+//! deletion.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 use strongroom_crypto::WrappedKey;
 use strongroom_policy::KeyPolicy;
-use strongroom_types::{AccountId, AliasName, KeyArn, KeyId, MaterialId, RegionName, Timestamp};
+use strongroom_types::{AccountId, AliasName, KeyArn, KeyId, MaterialId, RegionName, Tag, TagKey, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::address::{Address, RowScope, Table};
@@ -46,6 +48,10 @@ struct KeyFields {
     aliases: Vec<AliasName>,
     #[n(10)]
     materials: Vec<Material>,
+    #[cbor(n(11), with = "codec::optional_timestamp", has_nil)]
+    deletion_date: Option<Timestamp>,
+    #[cbor(n(12), with = "codec::tags", has_nil)]
+    tags: Vec<Tag>,
 }
 
 /// A key as it stands in its row, with its policy compiled.
@@ -157,6 +163,8 @@ impl KeyRow {
                 policy: policy_text,
                 aliases: Vec::new(),
                 materials: vec![material],
+                deletion_date: None,
+                tags: Vec::new(),
             },
         )
     }
@@ -234,8 +242,26 @@ impl KeyRow {
         self.fields.materials.last()
     }
 
+    /// When a key that is pending deletion may be destroyed.
+    pub fn deletion_date(&self) -> Option<Timestamp> {
+        self.fields.deletion_date
+    }
+
+    /// The tags, in the order of their keys.
+    pub fn tags(&self) -> &[Tag] {
+        &self.fields.tags
+    }
+
+    /// Puts the key into a state. A deletion date that it had is forgotten.
     pub fn set_state(&mut self, state: KeyState) {
         self.fields.state = state;
+        self.fields.deletion_date = None;
+    }
+
+    /// Makes the key pending deletion until this instant.
+    pub fn schedule_deletion(&mut self, date: Timestamp) {
+        self.fields.state = KeyState::PendingDeletion;
+        self.fields.deletion_date = Some(date);
     }
 
     pub fn set_policy(&mut self, text: String, policy: KeyPolicy) {
@@ -252,6 +278,22 @@ impl KeyRow {
 
     pub fn remove_alias(&mut self, name: &AliasName) {
         self.fields.aliases.retain(|have| have != name);
+    }
+
+    /// Adds a tag in its place; one with the same key is replaced.
+    pub fn set_tag(&mut self, tag: Tag) {
+        match self.fields.tags.binary_search_by(|have| have.key.cmp(&tag.key)) {
+            Ok(place) => {
+                if let Some(have) = self.fields.tags.get_mut(place) {
+                    *have = tag;
+                }
+            }
+            Err(place) => self.fields.tags.insert(place, tag),
+        }
+    }
+
+    pub fn remove_tag(&mut self, key: &TagKey) {
+        self.fields.tags.retain(|have| have.key != *key);
     }
 }
 
@@ -270,6 +312,9 @@ impl Row for KeyRow {
         };
         if *address != Self::address(region, &fields.key_id) {
             return Err(Error::message("the row is not of its address"));
+        }
+        if fields.deletion_date.is_some() && fields.state != KeyState::PendingDeletion {
+            return Err(Error::message("a deletion date on a key that is not pending deletion"));
         }
         let policy =
             KeyPolicy::parse(&fields.policy).map_err(|_| Error::message("the policy does not compile"))?;

@@ -4,7 +4,7 @@
 //! changes them: a new field gets a new index.
 
 use strongroom_policy::Principal;
-use strongroom_types::MaterialId;
+use strongroom_types::{MaterialId, Tag, TagKey, TagValue};
 
 use super::*;
 use crate::tables::Row;
@@ -27,6 +27,10 @@ const KEY: &str = "\
     0a82a3005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa0143010203021b0000019b76\
     daa800a3005820bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb01420405021b0000019b76\
     daa801";
+/// What [`KEY`] has more, in state PendingDeletion, with a deletion date and tags.
+const DELETION_DATE_AND_TAGS: &str = "\
+    0b1b0000019b76daa8010c83826b436f73742043656e7465726538373635348265456d7074796082647465616d67c3a9717569\
+    7065";
 const OUTBOX: &str = "a2001b0000019b76daa80001456576656e74";
 const STATE: &str = "a2005820cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc0107";
 
@@ -157,6 +161,70 @@ fn key_rows() {
     ));
     let elsewhere = KeyRow::address(&us(), &KeyId::single_region([0; 16]));
     golden(row, &address, &elsewhere, KEY);
+}
+
+#[test]
+fn key_rows_that_are_pending_deletion_and_tagged() {
+    let address = KeyRow::address(&us(), &key_id());
+    let golden_bytes = pending_deletion_and_tagged();
+    let row: KeyRow = decode(&address, &golden_bytes);
+    assert_eq!((row.state(), row.deletion_date()), (KeyState::PendingDeletion, Some(LATER)));
+    let tags =
+        [("Cost Center", "87654"), ("Empty", ""), ("team", "équipe")].map(|(key, value)| tag(key, value));
+    assert_eq!(row.tags(), tags);
+    let mut made: KeyRow = decode(&address, KEY);
+    assert_eq!((made.deletion_date(), made.tags()), (None, &[][..]));
+    made.schedule_deletion(LATER);
+    for tag in [2, 0, 1].map(|at| tags[at].clone()) {
+        made.set_tag(tag);
+    }
+    let elsewhere = KeyRow::address(&us(), &KeyId::single_region([0; 16]));
+    golden(made.clone(), &address, &elsewhere, &golden_bytes);
+    // A key that is neither is written as it was before there were these fields.
+    made.set_state(KeyState::Disabled);
+    for tag in &tags {
+        made.remove_tag(&tag.key);
+    }
+    assert_eq!(hex(&made.encode()), KEY);
+}
+
+fn tag(key: &str, value: &str) -> Tag {
+    Tag { key: TagKey::parse(key).unwrap(), value: TagValue::parse(value).unwrap() }
+}
+
+/// [`KEY`] with two more members, in another state.
+fn pending_deletion_and_tagged() -> String {
+    let pending = KEY.replacen("0601", "0602", 1).replacen("ab", "ad", 1);
+    hex(&bytes(&format!("{pending}{DELETION_DATE_AND_TAGS}")))
+}
+
+#[test]
+fn deletion_dates_and_tags_say_no_more_than_they_can_mean() {
+    let address = KeyRow::address(&us(), &key_id());
+    let whole = pending_deletion_and_tagged();
+    for (old, new, what) in [
+        ("0602", "0601", "a deletion date on a key that is not pending deletion"),
+        (&hex(b"Cost Center"), &hex(b"Cost,Center"), "the alphabet of keys"),
+        (&hex(b"87654"), &hex(b"8765*"), "the alphabet of values"),
+        (&hex(b"Empty"), &hex(b"Aaaaa"), "the order of keys"),
+        ("8265456d70747960", "8360456d70747960", "pairs"),
+    ] {
+        let altered = whole.replacen(old, new, 1);
+        assert_ne!(altered, whole, "{what}");
+        assert!(KeyRow::decode(&address, &bytes(&altered)).is_err(), "{what}");
+    }
+}
+
+#[test]
+fn a_tag_is_set_in_its_place_and_replaced_by_its_key() {
+    let mut row: KeyRow = decode(&KeyRow::address(&us(), &key_id()), KEY);
+    for (key, value) in [("b", "1"), ("a", "2"), ("B", "3"), ("b", "4")] {
+        row.set_tag(tag(key, value));
+    }
+    assert_eq!(row.tags(), [tag("B", "3"), tag("a", "2"), tag("b", "4")]);
+    row.remove_tag(&TagKey::parse("c").unwrap());
+    row.remove_tag(&TagKey::parse("a").unwrap());
+    assert_eq!(row.tags(), [tag("B", "3"), tag("b", "4")]);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use strongroom_crypto::ROW_OVERHEAD_BYTES;
 use strongroom_store::{Batch, BatchOutcome, GroupCommit, Op, Row as StoredRow, StoreError};
-use strongroom_types::RequestId;
 use strongroom_types::limits::{
     ALIASES_PER_KEY_MAX, BATCH_OPS_MAX, BATCH_PRECONDITIONS_MAX, DESCRIPTION_CHARACTERS_MAX,
-    POLICY_CHARACTERS_MAX, REGIONS_MAX, ROW_VALUE_BYTES_MAX,
+    POLICY_CHARACTERS_MAX, REGIONS_MAX, ROW_VALUE_BYTES_MAX, TAG_KEY_CHARACTERS_MAX,
+    TAG_VALUE_CHARACTERS_MAX, TAGS_PER_KEY_MAX,
 };
+use strongroom_types::{RequestId, Tag, TagKey, TagValue};
 
 use super::*;
 use crate::tables::Row;
@@ -78,10 +79,18 @@ fn a_key_at_all_its_limits_fits_its_row() {
         key.add_alias(alias_name(&format!("alias/{number:0250}")));
     }
     // Four bytes per character is the most that UTF-8 takes.
+    let letters = |count: usize| "\u{20000}".repeat(count);
+    for number in 0..TAGS_PER_KEY_MAX {
+        let number = char::from_u32(0x20000 + number as u32).unwrap();
+        let tag_key = format!("{number}{}", letters(TAG_KEY_CHARACTERS_MAX - 1));
+        let value = letters(TAG_VALUE_CHARACTERS_MAX);
+        key.set_tag(Tag { key: TagKey::parse(&tag_key).unwrap(), value: TagValue::parse(&value).unwrap() });
+    }
+    key.schedule_deletion(CREATED);
     let description = (DESCRIPTION_CHARACTERS_MAX + POLICY_CHARACTERS_MAX) * 4;
     let size = key.encode().len() + description + ROW_OVERHEAD_BYTES;
     assert!(size < ROW_VALUE_BYTES_MAX, "{size}");
-    assert_eq!(key.aliases().len(), ALIASES_PER_KEY_MAX);
+    assert_eq!((key.aliases().len(), key.tags().len()), (ALIASES_PER_KEY_MAX, TAGS_PER_KEY_MAX));
 }
 
 #[test]
