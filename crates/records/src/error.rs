@@ -1,6 +1,6 @@
 //! What can be wrong with a row or a commit.
 
-use strongroom_crypto::CryptoError;
+use strongroom_crypto::{CryptoError, KeyringError};
 use strongroom_store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,12 @@ pub enum RecordsError {
         reason: &'static str,
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    #[error("cannot take up the domain keys of `{scope}`")]
+    DomainKeys {
+        scope: String,
+        #[source]
+        source: KeyringError,
     },
     /// An index names a row that is not there.
     #[error("row `{address}` is missing")]

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::address::Address;
 use crate::caches::Caches;
-use crate::committer::{self, Committer, Job};
+use crate::committer::{self, Committer, Job, WRAPPED_VERSION};
 use crate::error::{CommitError, RecordsError};
 use crate::sealed::{load, open, parse};
 use crate::states::{States, load_states, scopes};
@@ -46,10 +46,17 @@ pub struct CacheSizes {
 
 pub use crate::committer::CommitStats;
 
+/// Some rows of a walk.
+pub struct Page<R> {
+    pub rows: Vec<Result<Loaded<R>, RecordsError>>,
+    /// The address of the last row that was met, wanted or not: where to go on. `None` at the end.
+    pub last: Option<String>,
+}
+
 /// The rows of a deployment.
 pub struct Records {
-    store: Arc<dyn Store>,
-    keyring: Arc<Keyring>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keyring: Arc<Keyring>,
     caches: Arc<Caches>,
     stats: Arc<CommitStats>,
     states: Arc<Mutex<States>>,
@@ -78,7 +85,7 @@ impl Records {
             .iter()
             .map(|entry| Op::Put {
                 address: entry.name.to_string(),
-                version: 1,
+                version: WRAPPED_VERSION,
                 value: entry.wrapped.clone(),
             })
             .collect();
@@ -168,6 +175,33 @@ impl Records {
     ) -> Result<Vec<Loaded<R>>, RecordsError> {
         let rows = self.store.scan(prefix, after, limit)?;
         rows.into_iter().map(|(address, row)| open(&self.keyring, &parse(&address)?, &row)).collect()
+    }
+
+    /// Like [`scan`](Self::scan), for those who walk all rows and must get past one that cannot be trusted: each row opens
+    /// or does not. Rows that are not wanted are not opened.
+    pub fn page<R: Row>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        wanted: impl Fn(&Address) -> bool,
+    ) -> Result<Page<R>, RecordsError> {
+        let stored = self.store.scan(prefix, after, limit)?;
+        let last = stored.last().map(|(address, _)| address.clone());
+        let mut rows = Vec::new();
+        for (text, row) in stored {
+            match parse(&text) {
+                Ok(address) if wanted(&address) => rows.push(open(&self.keyring, &address, &row)),
+                Ok(_) => {}
+                Err(error) => rows.push(Err(error)),
+            }
+        }
+        Ok(Page { rows, last })
+    }
+
+    /// Removes from the store's log whatever was deleted or overwritten before this call.
+    pub fn truncate_log(&self) -> Result<(), RecordsError> {
+        Ok(self.store.truncate_log()?)
     }
 
     /// Commits `writes` if every row in `seen`, and every row that `writes` replaces, is still as it was read.
