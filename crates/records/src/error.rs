@@ -56,7 +56,8 @@ impl RecordsError {
 /// The three outcomes of a commit besides success.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// A row was not of the version that the decision saw. Nothing was written; the decision is to be taken again.
+    /// A row was not of the version that the decision saw, or the batch was sealed before the newest domain key was taken up.
+    /// Nothing was written; the decision is to be taken again.
     #[error("row `{address}` has changed")]
     Conflict { address: String },
     /// Nothing was written.

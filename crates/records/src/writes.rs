@@ -94,13 +94,27 @@ pub struct Writes {
 }
 
 pub(crate) enum Write {
-    Delete { address: Address, replaces: Mark },
+    Delete {
+        address: Address,
+        replaces: Mark,
+    },
     /// A root-wrapped key, which is not a sealed row.
-    DeleteWrapped { name: KeyringName },
-    Put { address: Address, replaces: Option<Mark>, plain: Zeroizing<Vec<u8>>, kept: Kept },
-    PutWrapped { entry: KeyringEntry },
+    DeleteWrapped {
+        name: KeyringName,
+    },
+    Put {
+        address: Address,
+        replaces: Option<Mark>,
+        plain: Zeroizing<Vec<u8>>,
+        kept: Kept,
+    },
+    PutWrapped {
+        entry: KeyringEntry,
+    },
     /// Nothing but the next version of the shard's state row.
-    Touch { scope: RowScope },
+    Touch {
+        scope: RowScope,
+    },
 }
 
 /// The written row, for those who keep it in memory: the caches and the drainer of the outbox.

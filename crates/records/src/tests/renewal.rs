@@ -93,7 +93,9 @@ impl Site {
             rows.map(|(_, row)| sealed_domain_key_version(&row.value).unwrap()).collect();
         if let RowScope::Region(region) = scope {
             for row in self.records().scan::<KeyRow>(&format!("key/{region}/"), None, 100).unwrap() {
-                versions.extend(row.materials().iter().filter_map(|material| material.wrapped.domain_key_version()));
+                versions.extend(
+                    row.materials().iter().filter_map(|material| material.wrapped.domain_key_version()),
+                );
             }
         }
         versions.sort_unstable();
@@ -452,7 +454,11 @@ fn failures_of_any_call_are_overcome_by_doing_it_again() {
                 month(&site).unwrap();
             }
             site.deployment.assert_clean();
-            assert_eq!((site.versions(&scope()), site.under(&scope())), (vec![2], vec![2]), "{fault:?} {skipped}");
+            assert_eq!(
+                (site.versions(&scope()), site.under(&scope())),
+                (vec![2], vec![2]),
+                "{fault:?} {skipped}"
+            );
             if !failed {
                 break;
             }
