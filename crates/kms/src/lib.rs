@@ -5,6 +5,8 @@
 //! decided, and runs only with the permit that the pipeline mints from them. [`Service`] routes all operations of the
 //! protocol by name, without a wildcard; what is not built yet is refused clearly, after authentication.
 //!
+//! [`Jobs`] is what the service does by itself: it destroys keys whose waiting period is over, and renews domain keys.
+//!
 //! Behaviour is AWS KMS's as its public documentation and API model give it; where this service differs,
 //! `docs/divergences.md` says so. There is no I/O here, no clock and no key bytes.
 
@@ -12,6 +14,7 @@ mod aliases;
 mod data_keys;
 mod encryption;
 mod fault;
+mod jobs;
 mod keys;
 mod lifecycle;
 mod lookup;
@@ -22,4 +25,5 @@ mod random;
 mod service;
 mod states;
 
+pub use jobs::{JobStats, Jobs};
 pub use service::{BUILT, Service};

@@ -14,14 +14,15 @@ use strongroom_audit::{Journal, JournalOptions, StrangerLog};
 use strongroom_crypto::{
     FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootHolder, open_root,
 };
-use strongroom_kms::Service;
-use strongroom_pipeline::{Corridor, Drainer, OutboxSender};
+use strongroom_kms::{Jobs, Service};
+use strongroom_pipeline::{Corridor, Drainer, JobCorridor, OutboxSender};
 use strongroom_records::{
     AccessKeyRow, AccountRow, DeploymentRow, Limits, PrincipalRow, Records, RecordsError, Writes,
 };
 use strongroom_store::{SqliteStore, Store};
 use strongroom_types::{AccessKeyId, AccountId, Credential, Env, RegionName};
 
+use crate::jobs::JobThread;
 use crate::signer::Signer;
 
 /// Where things lie.
@@ -249,6 +250,8 @@ pub struct Opened {
     pub regions: Vec<RegionName>,
     pub store: Arc<dyn Store>,
     lock: DataLock,
+    /// Kept for as long as the process: new domain keys are wrapped by it.
+    root: Arc<dyn RootHolder>,
 }
 
 /// Asks for a passphrase, if the root key needs one.
@@ -268,10 +271,11 @@ impl Opened {
             let Places { data, root } = places.clone();
             return Err(AssemblyError::Interrupted { data, root });
         }
-        let root = open_root(&places.root_key(), passphrase).map_err(part("open the root key"))?;
+        let root: Arc<dyn RootHolder> =
+            open_root(&places.root_key(), passphrase).map_err(part("open the root key"))?.into();
         let keyring = Keyring::open(&*root, &entries).map_err(part("open the keyring"))?;
         let regions: Vec<RegionName> = keyring.regions().cloned().collect();
-        Ok(Self { keyring: Arc::new(keyring), regions, store: Arc::new(store), lock })
+        Ok(Self { keyring: Arc::new(keyring), regions, store: Arc::new(store), lock, root })
     }
 }
 
@@ -294,6 +298,7 @@ fn keyring_entries(store: &dyn Store) -> Result<Vec<KeyringEntry>, AssemblyError
 pub(crate) struct Running {
     pub(crate) accounts: Vec<AccountId>,
     pub(crate) corridor: Arc<Corridor>,
+    pub(crate) jobs: JobThread,
     pub(crate) journal: Arc<Journal>,
     pub(crate) records: Arc<Records>,
     pub(crate) regions: Vec<RegionName>,
@@ -318,7 +323,7 @@ impl Running {
         env: &Arc<dyn Env>,
         limits: PartLimits,
     ) -> Result<Self, AssemblyError> {
-        let Opened { keyring, regions, store, lock } = opened;
+        let Opened { keyring, regions, store, lock, root } = opened;
         let (outbox, rows): (OutboxSender, _) = std::sync::mpsc::channel();
         let record_limits = Limits { cached_rows_max: limits.cached_rows_max, ..Limits::default() };
         let records = Records::open(
@@ -362,9 +367,12 @@ impl Running {
             strangers: Arc::clone(&strangers),
         });
         let service = Arc::new(Service::new(Arc::clone(&corridor)));
+        let jobs = Jobs::new(JobCorridor::new(Arc::clone(&corridor)), &root);
+        let jobs = JobThread::start(jobs).map_err(part("start the jobs"))?;
         Ok(Self {
             accounts,
             corridor,
+            jobs,
             journal,
             records,
             regions,
@@ -379,7 +387,8 @@ impl Running {
     /// Ends in good order: nothing is in flight any more; what was committed reaches the journal, what was written is
     /// flushed, and the store is closed.
     pub(crate) fn close(self) -> Result<(), AssemblyError> {
-        let Self { corridor, journal, records, service, drainer, store, .. } = self;
+        let Self { corridor, jobs, journal, records, service, drainer, store, .. } = self;
+        jobs.stop();
         drop(service);
         drop(corridor);
         // The committing thread ends first, then the drainer has all that was committed, then the journal.

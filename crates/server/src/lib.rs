@@ -14,6 +14,7 @@ mod connection;
 mod env;
 mod handle;
 mod hardening;
+mod jobs;
 mod listen;
 mod logging;
 mod metrics;

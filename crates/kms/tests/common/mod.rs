@@ -187,11 +187,11 @@ impl Deployment {
     }
 }
 
-fn regions() -> Vec<RegionName> {
+pub(crate) fn regions() -> Vec<RegionName> {
     [EU, US].map(|name| RegionName::parse(name).unwrap()).to_vec()
 }
 
-fn first_rows(env: &dyn Env) -> Writes {
+pub(crate) fn first_rows(env: &dyn Env) -> Writes {
     let mut writes = Writes::default();
     let created = env.now();
     let [owner, stranger] = [OWNER, STRANGER].map(|account| AccountId::parse(account).unwrap());
