@@ -46,5 +46,5 @@ pub use marker::{MarkerBinding, MarkerError};
 pub use material::{GivenMaterial, WrappedKey};
 pub use random::{random_array, random_id, random_plaintext, random_text};
 pub use root::{FileRoot, PassphraseRoot, RootError, RootHolder, RootId, RootPurpose, RootSecret, open_root};
-pub use row::{Cell, ROW_OVERHEAD_BYTES, sealed_tag};
+pub use row::{Cell, ROW_OVERHEAD_BYTES, sealed_domain_key_version, sealed_tag};
 pub use state::SetHash;

@@ -97,6 +97,13 @@ impl WrappedKey {
         Ok(Self(Arc::new(Wrapped { bytes: bytes.into(), slot: OnceLock::new() })))
     }
 
+    /// The version of the domain key that wraps it, as its header says; `None` if it has no header of this format.
+    pub fn domain_key_version(&self) -> Option<u32> {
+        let envelope = Envelope::<PREFIX_BYTES>::parse(self.as_bytes())?;
+        let [format, _, version @ ..] = *envelope.prefix;
+        (format == FORMAT).then(|| u32::from_be_bytes(version))
+    }
+
     /// The wrapped bytes, which are no secret.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0.bytes
@@ -203,6 +210,26 @@ impl Keyring {
         Err(CryptoError::NotAuthentic { what: "key material id" })
     }
 
+    /// The same material wrapped by its region's current domain key; `None` if it is already. A key that was unwrapped in
+    /// memory stays so.
+    pub fn rewrap(
+        &self,
+        region: &RegionName,
+        key_id: &KeyId,
+        wrapped: &WrappedKey,
+    ) -> Result<Option<WrappedKey>, CryptoError> {
+        let (current, _) = self.domain_keys(Scope::Region(region))?.current();
+        if wrapped.domain_key_version() == Some(current) {
+            return Ok(None);
+        }
+        let material = self.unwrap_material(region, key_id, wrapped.as_bytes())?;
+        let rewrapped = self.wrap_material(region, key_id, &material)?;
+        if wrapped.0.slot.get().is_some() {
+            let _ = rewrapped.0.slot.set(Unwrapped { key_id: *key_id, material, region: region.clone() });
+        }
+        Ok(Some(rewrapped))
+    }
+
     /// The material of a wrapped key, from its slot or, the first time, unwrapped into it.
     pub(crate) fn material<'w>(
         &self,
@@ -232,7 +259,7 @@ impl Keyring {
         material: &KeyMaterial,
     ) -> Result<WrappedKey, CryptoError> {
         let (version, domain_key) = self.domain_keys(Scope::Region(region))?.current();
-        let bytes = wrap_with(version, domain_key, region, key_id, material, &Fresh::draw()?)?;
+        let bytes = wrap_with(version, &domain_key, region, key_id, material, &Fresh::draw()?)?;
         WrappedKey::from_bytes(&bytes)
     }
 
@@ -251,7 +278,7 @@ impl Keyring {
         let scope = Scope::Region(region);
         let domain_key = self.domain_keys(scope)?.version(scope, u32::from_be_bytes(version))?;
         let mut key = Zeroizing::new([0; KEY_BYTES]);
-        kdf::material_wrapping_key(domain_key, envelope.salt, &mut key)?;
+        kdf::material_wrapping_key(&domain_key, envelope.salt, &mut key)?;
         let mut material = SecretKey::zeroed();
         with_fields(region, key_id, |fields| envelope.open(WHAT, &key, fields, material.expose_mut()))?;
         Ok(KeyMaterial::symmetric(material))

@@ -39,7 +39,7 @@ impl Keyring {
     /// Seals a value of at most [`ROW_VALUE_BYTES_MAX`] minus [`ROW_OVERHEAD_BYTES`] bytes into its cell.
     pub fn seal_row(&self, cell: &Cell<'_>, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let (version, domain_key) = self.domain_keys(cell.scope)?.current();
-        seal_with(version, domain_key, cell, plaintext, &Fresh::draw()?)
+        seal_with(version, &domain_key, cell, plaintext, &Fresh::draw()?)
     }
 
     /// Opens a value that was sealed into exactly this cell.
@@ -51,7 +51,7 @@ impl Keyring {
         let [_, version @ ..] = *envelope.prefix;
         let domain_key = self.domain_keys(cell.scope)?.version(cell.scope, u32::from_be_bytes(version))?;
         let mut key = Zeroizing::new([0; KEY_BYTES]);
-        kdf::row_key(domain_key, envelope.salt, &mut key)?;
+        kdf::row_key(&domain_key, envelope.salt, &mut key)?;
         let mut plaintext = Zeroizing::new(vec![0; envelope.plaintext_len()]);
         with_fields(cell, |fields| envelope.open(WHAT, &key, fields, &mut plaintext))?;
         Ok(plaintext)
@@ -61,6 +61,14 @@ impl Keyring {
 /// The authentication tag of a sealed row, which stands for its whole content in the row state.
 pub fn sealed_tag(sealed: &[u8]) -> Option<[u8; TAG_BYTES]> {
     parse(sealed).map(|envelope| *envelope.tag)
+}
+
+/// The version of the domain key that a row was sealed under, as its header says. Opening it proves it.
+pub fn sealed_domain_key_version(sealed: &[u8]) -> Option<u32> {
+    parse(sealed).map(|envelope| {
+        let [_, version @ ..] = *envelope.prefix;
+        u32::from_be_bytes(version)
+    })
 }
 
 fn parse(sealed: &[u8]) -> Option<Envelope<'_, PREFIX_BYTES>> {
@@ -178,10 +186,12 @@ mod tests {
         let cell = cell(Scope::Region(&eu), "keys/eu-central-1/1");
         let domain_keys = keyring.domain_keys(cell.scope).unwrap();
         let old = domain_keys.version(cell.scope, 1).unwrap();
-        let sealed = seal_with(1, old, &cell, b"value", &Fresh::draw().unwrap()).unwrap();
+        let sealed = seal_with(1, &old, &cell, b"value", &Fresh::draw().unwrap()).unwrap();
         assert_eq!(keyring.open_row(&cell, &sealed).unwrap().as_slice(), b"value");
         let now = keyring.seal_row(&cell, b"value").unwrap();
         assert_eq!(now[..5], [1, 0, 0, 0, 2]);
+        assert_eq!([&sealed, &now].map(|row| sealed_domain_key_version(row)), [Some(1), Some(2)]);
+        assert_eq!(sealed_domain_key_version(&now[..ROW_OVERHEAD_BYTES - 1]), None);
     }
 
     #[test]
@@ -197,7 +207,7 @@ mod tests {
         let (keyring, eu) = (keyring(), region("eu-central-1"));
         let cell = cell(Scope::Region(&eu), "keys/eu-central-1/1");
         let (version, key) = keyring.domain_keys(cell.scope).unwrap().current();
-        let sealed = seal_with(version, key, &cell, b"the value of a row", &fixed()).unwrap();
+        let sealed = seal_with(version, &key, &cell, b"the value of a row", &fixed()).unwrap();
         assert_eq!(
             sealed,
             hex("0100000002a0a1a2a3a4a5a6a7a8a9aaabacadaeafc0c1c2c3c4c5c6c7c8c9cacbff334b6db5c121\

@@ -5,6 +5,8 @@
 //! decided, and runs only with the permit that the pipeline mints from them. [`Service`] routes all operations of the
 //! protocol by name, without a wildcard; what is not built yet is refused clearly, after authentication.
 //!
+//! [`Jobs`] is what the service does by itself: it destroys keys whose waiting period is over, and renews domain keys.
+//!
 //! Behaviour is AWS KMS's as its public documentation and API model give it; where this service differs,
 //! `docs/divergences.md` says so. There is no I/O here, no clock and no key bytes.
 
@@ -14,6 +16,7 @@ mod deletion;
 mod descriptions;
 mod encryption;
 mod fault;
+mod jobs;
 mod keys;
 mod lifecycle;
 mod lookup;
@@ -26,5 +29,6 @@ mod service;
 mod states;
 mod tags;
 
+pub use jobs::{JobStats, Jobs};
 pub use seed::{Seed, SeedError, SeedKey};
 pub use service::{BUILT, walk};

@@ -34,7 +34,7 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 /// The corridor of one deployment.
 pub struct Corridor {
     authenticator: Authenticator,
-    parts: Parts,
+    pub(crate) parts: Parts,
     turns: Turns,
 }
 
@@ -335,7 +335,7 @@ impl Visit {
 }
 
 /// Looks for the outbox row until the store answers, but not for ever.
-fn settle(parts: &Parts, address: &Address) -> Result<bool, RecordsError> {
+pub(crate) fn settle(parts: &Parts, address: &Address) -> Result<bool, RecordsError> {
     let mut attempts = 1;
     loop {
         match parts.records.load::<OutboxRow>(address) {

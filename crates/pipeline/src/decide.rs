@@ -1,4 +1,4 @@
-//! Authorize and run: the only place where a [`Permit`] is minted.
+//! Authorize and run: the only place where a [`Permit`] or a [`JobPermit`] is minted.
 
 use std::sync::Arc;
 
@@ -8,9 +8,10 @@ use strongroom_wire::ErrorKind;
 
 use crate::caller::Caller;
 use crate::fault::Fault;
+use crate::job::{Job, JobDone, JobError, JobReader};
 use crate::operation::{Check, Done, Key, Kind, Operation, World};
 use crate::parts::Parts;
-use crate::permit::Permit;
+use crate::permit::{JobPermit, Permit};
 use crate::reader::Reader;
 
 /// What came of one attempt at an operation.
@@ -41,6 +42,19 @@ pub(crate) fn decide_and_run<Op: Operation>(
     let permit = Permit::<Op>::mint(Arc::clone(request), targets.rows, caller.clone());
     let seen = reader.into_seen();
     Ran { keys, result: Op::run(&permit, &world).map(|done| (done, seen)) }
+}
+
+/// One attempt at a job. There is nobody to ask `policy` about: the service may do what it was built to do, and whether
+/// the rows call for it is the job's to decide.
+pub(crate) fn decide_and_run_job<J: Job>(
+    parts: &Parts,
+    task: &J::Task,
+) -> Result<(JobDone, Vec<Seen>), JobError> {
+    let world = World { env: &*parts.env, keyring: &parts.keyring };
+    let mut reader = JobReader::new(&parts.records);
+    let rows = J::targets(task, &mut reader)?;
+    let permit = JobPermit::<J>::mint(task, rows);
+    Ok((J::run(&permit, &world)?, reader.into_seen()))
 }
 
 /// Asks `policy`; a no is AWS's AccessDeniedException, to the letter.

@@ -12,6 +12,9 @@
 //!   change true; a request that is dropped or panics leaves an *abandoned* record;
 //! - a change is committed only if every row its decision saw is unchanged; otherwise the decision is taken again.
 //!
+//! What the service does by itself ([`Job`]) takes the same corridor from the rows to the record, by a road of its own
+//! ([`JobCorridor`]) that no request can take.
+//!
 //! Of services it knows how to tell them apart ([`Named`]); operations come in as types. It does not do HTTP.
 
 mod arrival;
@@ -20,6 +23,7 @@ mod caller;
 mod corridor;
 mod decide;
 mod fault;
+mod job;
 mod operation;
 mod outbox;
 mod parts;
@@ -34,8 +38,9 @@ pub use arrival::{Answer, Arrival, Tls};
 pub use caller::Caller;
 pub use corridor::{Corridor, Named, Visit};
 pub use fault::Fault;
+pub use job::{Job, JobCorridor, JobDone, JobError, JobReader, PendingKeys};
 pub use operation::{Check, Checks, Done, Key, Kind, Operation, Targets, Weight, World};
 pub use outbox::{Drainer, DrainerError, OutboxReceiver, OutboxSender};
 pub use parts::Parts;
-pub use permit::Permit;
+pub use permit::{JobPermit, Permit};
 pub use reader::Reader;

@@ -3,6 +3,9 @@
 //! A change's record is in the store with the change. This thread appends it to the journal, syncs, and deletes the
 //! row ten minutes later; until then the row also settles commits whose outcome was unknown. At start it takes up what
 //! an earlier process left, and what the journal has already is not appended twice: events are known by their ids.
+//!
+//! Rows are handed over when their commit is acknowledged. One whose commit had an unknown outcome that nobody settled is
+//! handed over by nobody; so the drainer walks the outbox itself, a page at a time, and takes what it does not know.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
@@ -12,13 +15,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use strongroom_audit::{Event, EventError, Journal, JournalError, ReadError, event_ids_since};
-use strongroom_records::{CommitError, Loaded, OutboxRow, RecordStub, Records, RecordsError, Writes};
+use strongroom_records::{
+    Address, CommitError, Loaded, OutboxRow, RecordStub, Records, RecordsError, Writes,
+};
 use strongroom_types::{Env, Monotonic, RegionName, RequestId, Timestamp};
 
 /// How long a row stays after its record is in the journal.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 /// How often the drainer looks for rows to delete.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often a walk through the outbox begins.
+const WALK_EVERY: Duration = Duration::from_secs(60);
 /// How often records are signed for while there are new ones.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// Records appended, or rows deleted, at once.
@@ -60,7 +67,10 @@ impl Drainer {
         rows: OutboxReceiver,
     ) -> Result<Self, DrainerError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let mut drain = Drain { env, journal, records, drained: VecDeque::new(), runtime };
+        let (drained, known, walk) = (VecDeque::new(), HashSet::new(), Walk::begin(env.monotonic()));
+        let regions_walked = regions.to_vec();
+        let mut drain =
+            Drain { env, journal, records, drained, known, walk, regions: regions_walked, runtime };
         drain.take_up(journal_directory, regions)?;
         let thread =
             std::thread::Builder::new().name("strongroom-outbox".into()).spawn(move || drain.run(&rows))?;
@@ -80,7 +90,24 @@ struct Drain {
     records: Arc<Records>,
     /// In the journal, waiting to be deleted; oldest first.
     drained: VecDeque<(Monotonic, RecordStub)>,
+    /// The rows in `drained`, by their request: what comes a second time, by whatever road, is known.
+    known: HashSet<RequestId>,
+    walk: Walk,
+    regions: Vec<RegionName>,
     runtime: tokio::runtime::Runtime,
+}
+
+/// Where the walk through the outbox is.
+struct Walk {
+    begun: Monotonic,
+    region: usize,
+    after: Option<String>,
+}
+
+impl Walk {
+    fn begin(now: Monotonic) -> Self {
+        Self { begun: now, region: 0, after: None }
+    }
 }
 
 impl Drain {
@@ -114,7 +141,7 @@ impl Drain {
             .into_iter()
             .partition(|row| Event::decode(&row.event).is_ok_and(|event| recorded.contains(&event.id)));
         let now = self.env.monotonic();
-        self.drained.extend(old.iter().map(|row| (now, row.stub())));
+        self.remember(now, old.iter().map(Loaded::stub).collect());
         if !new.is_empty() {
             tracing::info!(records = new.len(), "taking up audit records of an earlier process");
         }
@@ -141,6 +168,7 @@ impl Drain {
             if swept.until(now) >= SWEEP_EVERY {
                 swept = now;
                 self.sweep(now);
+                self.walk(now);
             }
             let written = self.journal.stats().records;
             if written != records && checkpointed.until(now) >= CHECKPOINT_EVERY {
@@ -155,7 +183,7 @@ impl Drain {
     /// Appends and syncs. While the journal cannot be written this waits; the rows are safe in the store.
     fn append(&mut self, rows: &[Loaded<OutboxRow>]) {
         let (mut events, mut appended_rows) = (Vec::new(), Vec::new());
-        for row in rows {
+        for row in rows.iter().filter(|row| !self.is_known(row.address())) {
             match Event::decode(&row.event) {
                 Ok(event) => {
                     events.push(event.into_owned());
@@ -167,6 +195,9 @@ impl Drain {
                     tracing::error!(row = %row.address(), error, "an outbox row holds no event");
                 }
             }
+        }
+        if events.is_empty() {
+            return;
         }
         // INVARIANT: what the journal took it writes, in order, however long its disk fails. So records whose sync was
         // reported as failed are not appended again: a later checkpoint that is on the disk says that they are, too.
@@ -187,8 +218,61 @@ impl Drain {
                 }
             }
         }
-        let now = self.env.monotonic();
-        self.drained.extend(appended_rows.into_iter().map(|stub| (now, stub)));
+        self.remember(self.env.monotonic(), appended_rows);
+    }
+
+    fn is_known(&self, address: &Address) -> bool {
+        RequestId::parse(address.rest()).is_ok_and(|request| self.known.contains(&request))
+    }
+
+    fn remember(&mut self, now: Monotonic, stubs: Vec<RecordStub>) {
+        self.known.extend(stubs.iter().filter_map(|stub| RequestId::parse(stub.address().rest()).ok()));
+        self.drained.extend(stubs.into_iter().map(|stub| (now, stub)));
+    }
+
+    fn forget(&mut self, stub: &RecordStub) {
+        if let Ok(request) = RequestId::parse(stub.address().rest()) {
+            self.known.remove(&request);
+        }
+    }
+
+    /// One page of the walk: appends the rows that nobody handed over. While the store cannot be read, or a commit is
+    /// unsettled, the walk stays where it is.
+    fn walk(&mut self, now: Monotonic) {
+        if self.walk.region >= self.regions.len() {
+            if self.walk.begun.until(now) < WALK_EVERY {
+                return;
+            }
+            self.walk = Walk::begin(now);
+        }
+        let Some(region) = self.regions.get(self.walk.region) else { return };
+        let prefix = OutboxRow::prefix(region);
+        let wanted = |address: &Address| !self.is_known(address);
+        let page =
+            match self.records.page::<OutboxRow>(&prefix, self.walk.after.as_deref(), PAGE_ROWS, wanted) {
+                Ok(page) => page,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the outbox cannot be read");
+                    return;
+                }
+            };
+        if page.last.is_none() {
+            self.walk.region += 1;
+        }
+        self.walk.after = page.last;
+        let mut found = Vec::new();
+        for row in page.rows {
+            match row {
+                Ok(row) => found.push(row),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "an outbox row is lost");
+                }
+            }
+        }
+        for rows in found.chunks(BATCH_ROWS) {
+            self.append(rows);
+        }
     }
 
     /// Signs for what the journal holds so far and names what the store holds. Whoever can write the disk could forge
@@ -212,11 +296,18 @@ impl Drain {
                 writes.delete_stub(stub);
             }
             match self.records.commit_blocking(writes, Vec::new()) {
-                Ok(()) => drop(self.drained.drain(..due.len())),
-                // An earlier attempt whose outcome was unknown did delete them.
-                Err(CommitError::Conflict { address }) => {
-                    tracing::warn!(row = address, "outbox rows were deleted already");
+                Ok(()) => {
                     drop(self.drained.drain(..due.len()));
+                    due.iter().for_each(|stub| self.forget(stub));
+                }
+                // An earlier attempt whose outcome was unknown did delete it. The others are tried again.
+                Err(CommitError::Conflict { address }) => {
+                    tracing::warn!(row = address, "an outbox row was deleted already");
+                    let Some(gone) = due.iter().find(|stub| stub.address().as_str() == address) else {
+                        return;
+                    };
+                    self.drained.retain(|(_, stub)| stub.address() != gone.address());
+                    self.forget(gone);
                 }
                 // They are tried again.
                 Err(error) => {

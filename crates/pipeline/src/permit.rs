@@ -1,6 +1,7 @@
 //! The proof that a decision was taken.
 
 use crate::caller::Caller;
+use crate::job::Job;
 use crate::operation::Operation;
 
 /// A decision's yes, with the request it was about and the very rows it saw.
@@ -28,5 +29,28 @@ impl<Op: Operation> Permit<Op> {
 
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+}
+
+/// The same for a job: its task and the rows that say whether it is to be done.
+///
+/// INVARIANT: minted by `decide` alone, on the road that only [`JobCorridor`](crate::JobCorridor) takes. A request cannot
+/// come by one: an [`Operation`] runs with a [`Permit`], which is another type.
+pub struct JobPermit<'a, J: Job> {
+    task: &'a J::Task,
+    rows: J::Rows,
+}
+
+impl<'a, J: Job> JobPermit<'a, J> {
+    pub(crate) fn mint(task: &'a J::Task, rows: J::Rows) -> Self {
+        Self { task, rows }
+    }
+
+    pub fn task(&self) -> &J::Task {
+        self.task
+    }
+
+    pub fn rows(&self) -> &J::Rows {
+        &self.rows
     }
 }

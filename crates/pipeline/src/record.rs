@@ -3,16 +3,20 @@
 use std::borrow::Cow;
 
 use strongroom_audit::{
-    Event, EventKind, Failure, Identity, IdentityKind, Parameters, Resource, TlsDetails, Value,
+    Event, EventKind, EventSource, Failure, Identity, IdentityKind, Parameters, Resource, TlsDetails, Value,
 };
 use strongroom_policy::Principal;
-use strongroom_types::{AccountId, RequestId, Timestamp};
+use strongroom_types::{AccountId, RegionName, RequestId, Timestamp};
 use strongroom_wire::{ErrorKind, WireError};
 
 use crate::arrival::Arrival;
 use crate::caller::Caller;
+use crate::job::JobDone;
 use crate::operation::Key;
 use crate::protocol::Protocol;
+
+/// Where a service event comes from, in CloudTrail's words.
+const INTERNAL: &str = "AWS Internal";
 
 /// The parts of an event that are known once the caller is.
 pub(crate) struct Beginning<'a> {
@@ -89,6 +93,42 @@ pub(crate) fn event<'a>(kind: EventKind, beginning: &Beginning<'a>, end: End<'a>
         response_elements: fields(end.response_elements),
         additional: fields(Some(end.additional)),
         resources: resources.into(),
+        recipient: account,
+    }
+}
+
+/// What the service did by itself, as CloudTrail tells it (AWS KMS developer guide, log entries of DeleteKey and RotateKey):
+/// no request, no source but the service.
+pub(crate) fn service_event<'a>(
+    (source, name): (EventSource, &'static str),
+    (id, time): (RequestId, Timestamp),
+    region: &'a RegionName,
+    done: &'a JobDone,
+) -> Event<'a> {
+    let key = done.key.as_deref();
+    let account = key.map(|key| key.account());
+    Event {
+        id,
+        request_id: None,
+        time,
+        region: Cow::Borrowed(region.as_str()),
+        kind: EventKind::ServiceEvent,
+        source,
+        identity: Identity { account, ..Identity::service(AccountId::NONE) },
+        name: Cow::Borrowed(name),
+        source_ip: Cow::Borrowed(INTERNAL),
+        user_agent: Cow::Borrowed(INTERNAL),
+        tls: None,
+        failure: None,
+        read_only: false,
+        request_parameters: Parameters::None,
+        response_elements: Parameters::None,
+        additional: fields(Some(done.details.clone())),
+        resources: key
+            .map(|key| resource(Cow::Borrowed(key.arn_text()), key.account()))
+            .into_iter()
+            .collect::<Vec<_>>()
+            .into(),
         recipient: account,
     }
 }

@@ -188,3 +188,20 @@ fn rows_that_could_not_be_deleted_are_deleted_later() {
         recorded_once(&site, first);
     }
 }
+
+#[test]
+fn walks_through_the_outbox_double_no_record() {
+    let house = House::new();
+    let key_id = house.create_key(None);
+    let mut answers = Vec::new();
+    for _ in 0..150 {
+        // Each change finds the drainer due for another walk.
+        house.site.env.advance(Duration::from_secs(61));
+        answers.push(house.call(Draft::change(&house, &key_id).signed()));
+    }
+    let site = house.close();
+    assert_eq!(site.events().len(), answers.len());
+    for answer in &answers {
+        recorded_once(&site, answer.request_id);
+    }
+}

@@ -12,8 +12,8 @@ use strongroom_audit::EventKind;
 use strongroom_policy::KeyPolicy;
 use strongroom_records::{KeyRow, KeyState, Loaded, Records, Writes};
 use strongroom_testkit::store::{Call, Fault};
-use strongroom_types::KeyId;
 use strongroom_types::limits::DECISION_ATTEMPTS_MAX;
+use strongroom_types::{KeyId, RequestId};
 
 /// Commits from another thread, as another request would.
 fn elsewhere(records: &Arc<Records>, key_id: KeyId, change: impl FnOnce(&Loaded<KeyRow>) -> Writes + Send) {
@@ -187,4 +187,50 @@ fn a_change_that_is_dropped_during_its_commit_stands_and_leaves_both_records() {
     assert_eq!(kinds, [(EventKind::Abandoned, false), (EventKind::ApiCall, false)]);
     let house = House::open(site, true);
     assert_eq!(house.key(&key_id).state(), KeyState::Disabled);
+}
+
+#[test]
+fn a_record_that_nobody_settled_is_found_by_the_running_drainer() {
+    let house = House::new();
+    let key_id = house.create_key(None);
+    let gate = Arc::clone(&house.gate);
+    let shut = gate.lock().unwrap();
+    let arrival = Draft::change(&house, &key_id).signed();
+    let corridor = Arc::clone(&house.corridor);
+    house.wait(async {
+        tokio::select! {
+            biased;
+            _ = walk(corridor, arrival) => panic!("answered before it was committed"),
+            () = std::future::ready(()) => {}
+        }
+    });
+    // The request is gone, and nobody is told what became of its commit.
+    house.site.store.fail_next(Call::CommitGroup, Fault::UnknownApplied);
+    drop(shut);
+    while house.site.outbox_rows() == 0 {
+        std::thread::yield_now();
+    }
+    let lost = house.site.store.rows().into_keys().find_map(|address| {
+        let request = address.strip_prefix("outbox/us-east-1/")?;
+        RequestId::parse(request).ok()
+    });
+    let lost = lost.unwrap();
+    let is_recorded = |site: &common::Site| {
+        site.try_events().is_ok_and(|events| {
+            let mut own = events.iter().filter(|event| event.request_id == Some(lost));
+            own.any(|event| event.kind == EventKind::ApiCall)
+        })
+    };
+    while !is_recorded(&house.site) {
+        // Whatever comes makes the drainer look whether a walk is due.
+        house.site.env.advance(std::time::Duration::from_secs(61));
+        assert_success(&house.call(Draft::change(&house, &key_id).signed()));
+    }
+    let site = house.close();
+    let records = |site: &common::Site| {
+        let events = site.events_of(lost);
+        events.iter().filter(|event| event.kind == EventKind::ApiCall).count()
+    };
+    assert_eq!(records(&site), 1);
+    assert_eq!(records(&House::open(site, true).close()), 1);
 }

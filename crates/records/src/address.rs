@@ -16,18 +16,20 @@ pub enum Table {
     AccountKey,
     Alias,
     Deployment,
+    DomainKey,
     Key,
     Outbox,
     State,
 }
 
 impl Table {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AccessKey,
         Self::Account,
         Self::AccountKey,
         Self::Alias,
         Self::Deployment,
+        Self::DomainKey,
         Self::Key,
         Self::Outbox,
         Self::State,
@@ -40,6 +42,7 @@ impl Table {
             Self::AccountKey => "account-key",
             Self::Alias => "alias",
             Self::Deployment => "deployment",
+            Self::DomainKey => "domain-key",
             Self::Key => "key",
             Self::Outbox => "outbox",
             Self::State => "state",
@@ -86,6 +89,11 @@ impl Address {
     pub(crate) fn new(table: Table, scope: RowScope, rest: fmt::Arguments<'_>) -> Self {
         let text = format!("{}/{}/{rest}", table.name(), scope.as_str());
         Self { table, scope, text }
+    }
+
+    /// What all rows of a table in a scope begin with.
+    pub(crate) fn prefix(table: Table, scope: &RowScope) -> String {
+        format!("{}/{}/", table.name(), scope.as_str())
     }
 
     /// Reads an address back from its text, as `check` does with every row of the store.

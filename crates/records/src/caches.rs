@@ -57,7 +57,7 @@ impl Caches {
             }
             Some((mark, Kept::Outbox(row))) => return Some(Loaded::new(address, mark, row)),
             Some((_, Kept::Nowhere)) => {}
-            None => self.forget(&address),
+            Some((_, Kept::Unread)) | None => self.forget(&address),
         }
         None
     }
@@ -85,6 +85,7 @@ impl Caches {
             | Table::Account
             | Table::AccountKey
             | Table::Deployment
+            | Table::DomainKey
             | Table::Outbox
             | Table::State => {}
         }

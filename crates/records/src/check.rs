@@ -21,6 +21,7 @@ use crate::tables::account::AccountRow;
 use crate::tables::account_key::AccountKeyRow;
 use crate::tables::alias::AliasRow;
 use crate::tables::deployment::DeploymentRow;
+use crate::tables::domain_key::DomainKeyRow;
 use crate::tables::key::KeyRow;
 use crate::tables::outbox::OutboxRow;
 use crate::tables::state::StateRow;
@@ -116,6 +117,7 @@ impl<'a> Check<'a> {
             Table::AccessKey => self.opens::<AccessKeyRow>(&address, row).map(|_| ()),
             Table::Account => self.opens::<AccountRow>(&address, row).map(|_| ()),
             Table::Deployment => self.opens::<DeploymentRow>(&address, row).map(|_| ()),
+            Table::DomainKey => self.opens::<DomainKeyRow>(&address, row).map(|_| ()),
             Table::Outbox => self.opens::<OutboxRow>(&address, row).map(|_| ()),
             Table::State => self.opens::<StateRow>(&address, row).map(|_| ()),
             Table::AccountKey => match self.opens::<AccountKeyRow>(&address, row) {

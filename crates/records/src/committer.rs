@@ -12,18 +12,23 @@ use strongroom_crypto::{CryptoError, Keyring, SetHash, sealed_tag};
 use strongroom_store::{Batch, BatchOutcome, Expect, Op, Precondition, Store};
 use strongroom_types::{Env, LatencyHistogram, RegionName};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
-use crate::address::Address;
+use crate::address::{Address, RowScope};
 use crate::caches::{Caches, Change};
 use crate::error::{CommitError, RecordsError};
 use crate::sealed::cell;
 use crate::states::{Delta, States, load_states, row_mac};
+use crate::tables::Row;
 use crate::tables::outbox::OutboxRow;
 use crate::walk::{Gate, Move};
-use crate::writes::{Loaded, Mark, Seen, Write, Writes};
+use crate::writes::{Kept, Loaded, Mark, Seen, Write, Writes};
 
 /// Batches that go into one transaction: bounded so that one sync is not waited for too long.
 const GROUP_JOBS_MAX: usize = 256;
+
+/// Root-wrapped keys are written once and never changed.
+pub(crate) const WRAPPED_VERSION: u64 = 1;
 
 /// A batch on its way, with the one who waits for it.
 pub(crate) struct Job {
@@ -34,6 +39,8 @@ pub(crate) struct Job {
 /// Writes made ready for the store.
 pub(crate) struct Sealed {
     pub(crate) batch: Batch,
+    /// The keyring's when sealing began: a row of an older epoch may be sealed under a domain key that is to be destroyed.
+    epoch: u64,
     pub(crate) deltas: Vec<Delta>,
     /// One for each operation of the batch.
     moves: Vec<Move>,
@@ -77,8 +84,12 @@ impl Committer {
         }
     }
 
-    fn commit(&mut self, mut jobs: Vec<Job>) {
+    fn commit(&mut self, jobs: Vec<Job>) {
         let started = self.env.monotonic();
+        let mut jobs = self.refuse_outdated(jobs);
+        if jobs.is_empty() {
+            return;
+        }
         let mut next = match self.known_states() {
             Ok(states) => states,
             Err(error) => {
@@ -135,6 +146,21 @@ impl Committer {
             }
         }
         self.stats.latency.observe(started.until(self.env.monotonic()));
+    }
+
+    /// Refuses batches that were sealed before the newest domain key was taken up, as if their rows had changed: decided
+    /// again, they are sealed under the new one. So once a group has been committed in this epoch, no later one brings a
+    /// row of an older domain key, and what refers to that can be counted (see `renewal`).
+    fn refuse_outdated(&self, jobs: Vec<Job>) -> Vec<Job> {
+        let epoch = self.keyring.epoch();
+        let (kept, outdated): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| job.sealed.epoch == epoch || job.sealed.first_put().is_none());
+        for job in outdated {
+            self.stats.conflicts.fetch_add(1, Ordering::Relaxed);
+            let address = job.sealed.first_put().unwrap_or_default().to_owned();
+            let _ = job.reply.send(Err(CommitError::Conflict { address }));
+        }
+        kept
     }
 
     /// The states to build on. After an unknown outcome they are read again, and until that succeeds nothing is
@@ -201,15 +227,19 @@ pub(crate) fn commit_error(error: &strongroom_store::CommitError) -> CommitError
 
 /// Seals the rows of `writes` and works out how they move their shards' states.
 pub(crate) fn seal(keyring: &Keyring, writes: Writes, seen: Vec<Seen>) -> Result<Sealed, RecordsError> {
+    // INVARIANT: read before anything is sealed.
+    let epoch = keyring.epoch();
     let mut sealed = Sealed {
         batch: Batch::default(),
+        epoch,
         deltas: Vec::with_capacity(1),
         moves: Vec::new(),
         changes: Vec::new(),
     };
-    for Seen { address, version } in seen {
-        let expect = version.map_or(Expect::Absent, Expect::Version);
-        sealed.batch.preconditions.push(Precondition { address: address.as_str().to_owned(), expect });
+    for seen in seen.into_iter().filter(|seen| !writes.replace(seen)) {
+        let expect = seen.version.map_or(Expect::Absent, Expect::Version);
+        let address = seen.address.as_str().to_owned();
+        sealed.batch.preconditions.push(Precondition { address, expect });
     }
     for write in writes.writes {
         sealed.add(keyring, write)?;
@@ -217,18 +247,44 @@ pub(crate) fn seal(keyring: &Keyring, writes: Writes, seen: Vec<Seen>) -> Result
     Ok(sealed)
 }
 
+/// A key's row never brings a material under an older domain key than the row itself.
+fn under_newest_domain_key(
+    keyring: &Keyring,
+    plain: Zeroizing<Vec<u8>>,
+    mut kept: Kept,
+) -> (Zeroizing<Vec<u8>>, Kept) {
+    let rewrapped = match &mut kept {
+        Kept::Key(row) => row.rewrap(keyring).then(|| row.encode()),
+        _ => None,
+    };
+    (rewrapped.unwrap_or(plain), kept)
+}
+
 impl Sealed {
     fn add(&mut self, keyring: &Keyring, write: Write) -> Result<(), RecordsError> {
         let (address, replaces, row) = match write {
             Write::Delete { address, replaces } => (address, Some(replaces), None),
             Write::Put { address, replaces, plain, kept } => (address, replaces, Some((plain, kept))),
+            Write::DeleteWrapped { name } => {
+                let delete = Op::Delete { address: name.to_string() };
+                return self.wrapped(delete, Expect::Version(WRAPPED_VERSION));
+            }
+            Write::PutWrapped { entry } => {
+                let (address, value) = (entry.name.to_string(), entry.wrapped);
+                return self.wrapped(Op::Put { address, version: WRAPPED_VERSION, value }, Expect::Absent);
+            }
+            Write::Touch { scope } => {
+                self.delta(&scope);
+                return Ok(());
+            }
         };
+        let row = row.map(|(plain, kept)| under_newest_domain_key(keyring, plain, kept));
         let text = address.as_str().to_owned();
         let expect = replaces.map_or(Expect::Absent, |mark| Expect::Version(mark.version));
         self.batch.preconditions.push(Precondition { address: text.clone(), expect });
         let mut moved = Move::default();
         if let Some(mark) = replaces {
-            self.delta(&address).rows_removed += 1;
+            self.delta(address.scope()).rows_removed += 1;
             moved.rows -= 1;
             self.toggle(keyring, &address, mark, &mut moved)?;
         }
@@ -246,7 +302,7 @@ impl Sealed {
         let value = keyring.seal_row(&cell(&address, version), &plain).map_err(seal_error)?;
         let tag = sealed_tag(&value).unwrap_or_default();
         let mark = Mark { version, tag };
-        self.delta(&address).rows_added += 1;
+        self.delta(address.scope()).rows_added += 1;
         moved.rows += 1;
         self.toggle(keyring, &address, mark, &mut moved)?;
         self.moves.push(moved);
@@ -255,10 +311,25 @@ impl Sealed {
         Ok(())
     }
 
-    fn delta(&mut self, address: &Address) -> &mut Delta {
-        let at = self.deltas.iter().position(|delta| delta.scope == *address.scope());
+    /// A root-wrapped key: not sealed, not in any shard's state, in nobody's memory until it is taken up.
+    fn wrapped(&mut self, op: Op, expect: Expect) -> Result<(), RecordsError> {
+        let address = op.address().to_owned();
+        self.batch.preconditions.push(Precondition { address, expect });
+        self.batch.ops.push(op);
+        self.moves.push(Move::default());
+        Ok(())
+    }
+
+    /// The first sealed row that this puts.
+    fn first_put(&self) -> Option<&str> {
+        let mut puts = self.changes.iter().filter(|change| change.row.is_some());
+        puts.next().map(|change| change.address.as_str())
+    }
+
+    fn delta(&mut self, scope: &RowScope) -> &mut Delta {
+        let at = self.deltas.iter().position(|delta| delta.scope == *scope);
         let at = at.unwrap_or_else(|| {
-            let scope = address.scope().clone();
+            let scope = scope.clone();
             self.deltas.push(Delta { scope, hash: SetHash::default(), rows_added: 0, rows_removed: 0 });
             self.deltas.len() - 1
         });
@@ -276,7 +347,7 @@ impl Sealed {
     ) -> Result<(), RecordsError> {
         let mac = row_mac(keyring, address, mark)?;
         moved.hash.xor(&mac);
-        self.delta(address).hash.xor(&mac);
+        self.delta(address.scope()).hash.xor(&mac);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What can be wrong with a row or a commit.
 
-use strongroom_crypto::CryptoError;
+use strongroom_crypto::{CryptoError, KeyringError};
 use strongroom_store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,12 @@ pub enum RecordsError {
         reason: &'static str,
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    #[error("cannot take up the domain keys of `{scope}`")]
+    DomainKeys {
+        scope: String,
+        #[source]
+        source: KeyringError,
     },
     /// An index names a row that is not there.
     #[error("row `{address}` is missing")]
@@ -50,7 +56,8 @@ impl RecordsError {
 /// The three outcomes of a commit besides success.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// A row was not of the version that the decision saw. Nothing was written; the decision is to be taken again.
+    /// A row was not of the version that the decision saw, or the batch was sealed before the newest domain key was taken up.
+    /// Nothing was written; the decision is to be taken again.
     #[error("row `{address}` has changed")]
     Conflict { address: String },
     /// Nothing was written.

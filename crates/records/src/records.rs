@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::address::Address;
 use crate::caches::Caches;
-use crate::committer::{self, Committer, Job};
+use crate::committer::{self, Committer, Job, WRAPPED_VERSION};
 use crate::error::{CommitError, RecordsError};
 use crate::sealed::{load, open, parse};
 use crate::standing::Standing;
@@ -77,10 +77,17 @@ pub(crate) struct Reading<'a> {
     pub(crate) gate: &'a Gate,
 }
 
+/// Some rows of a walk.
+pub struct Page<R> {
+    pub rows: Vec<Result<Loaded<R>, RecordsError>>,
+    /// The address of the last row that was met, wanted or not: where to go on. `None` at the end.
+    pub last: Option<String>,
+}
+
 /// The rows of a deployment.
 pub struct Records {
-    store: Arc<dyn Store>,
-    keyring: Arc<Keyring>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keyring: Arc<Keyring>,
     caches: Arc<Caches>,
     stats: Arc<CommitStats>,
     states: Arc<Mutex<States>>,
@@ -111,7 +118,7 @@ impl Records {
             .iter()
             .map(|entry| Op::Put {
                 address: entry.name.to_string(),
-                version: 1,
+                version: WRAPPED_VERSION,
                 value: entry.wrapped.clone(),
             })
             .collect();
@@ -232,6 +239,36 @@ impl Records {
         opened.collect()
     }
 
+    /// Like [`scan`](Self::scan), for those who walk all rows and must get past one that cannot be trusted: each row opens
+    /// or does not. Rows that are not wanted are not opened.
+    pub fn page<R: Row>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        wanted: impl Fn(&Address) -> bool,
+    ) -> Result<Page<R>, RecordsError> {
+        let stored = self.store.scan(prefix, after, limit)?;
+        let last = stored.last().map(|(address, _)| address.clone());
+        let mut rows = Vec::new();
+        for (text, row) in stored {
+            match parse(&text) {
+                Ok(address) if wanted(&address) => {
+                    let trusted = self.check_trusted(&address);
+                    rows.push(trusted.and_then(|()| open(&self.keyring, &address, &row)));
+                }
+                Ok(_) => {}
+                Err(error) => rows.push(Err(error)),
+            }
+        }
+        Ok(Page { rows, last })
+    }
+
+    /// Removes from the store's log whatever was deleted or overwritten before this call.
+    pub fn truncate_log(&self) -> Result<(), RecordsError> {
+        Ok(self.store.truncate_log()?)
+    }
+
     /// Commits `writes` if every row in `seen`, and every row that `writes` replaces, is still as it was read.
     ///
     /// When this returns `Ok`, the batch is durable and every cache of this process says what it says. The batch is
@@ -294,7 +331,7 @@ impl Records {
         self.caches.forget(address);
     }
 
-    fn check_trusted(&self, address: &Address) -> Result<(), RecordsError> {
+    pub(crate) fn check_trusted(&self, address: &Address) -> Result<(), RecordsError> {
         let distrusted = self.distrusted.read().unwrap_or_else(PoisonError::into_inner);
         if distrusted.contains(address.as_str()) {
             let reason = "the state of its shard does not know it";

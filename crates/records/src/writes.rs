@@ -3,9 +3,11 @@
 use std::fmt;
 use std::ops::Deref;
 
+use strongroom_crypto::{KeyringEntry, KeyringName};
 use zeroize::Zeroizing;
 
-use crate::address::Address;
+use crate::address::{Address, RowScope};
+use crate::renewal::Unreferenced;
 use crate::tables::Row;
 use crate::tables::access_key::AccessKeyRow;
 use crate::tables::alias::AliasRow;
@@ -66,6 +68,12 @@ pub struct RecordStub {
     mark: Mark,
 }
 
+impl RecordStub {
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
 /// A row, or the absence of one, that a decision has seen. A commit is refused when it no longer holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -86,8 +94,27 @@ pub struct Writes {
 }
 
 pub(crate) enum Write {
-    Delete { address: Address, replaces: Mark },
-    Put { address: Address, replaces: Option<Mark>, plain: Zeroizing<Vec<u8>>, kept: Kept },
+    Delete {
+        address: Address,
+        replaces: Mark,
+    },
+    /// A root-wrapped key, which is not a sealed row.
+    DeleteWrapped {
+        name: KeyringName,
+    },
+    Put {
+        address: Address,
+        replaces: Option<Mark>,
+        plain: Zeroizing<Vec<u8>>,
+        kept: Kept,
+    },
+    PutWrapped {
+        entry: KeyringEntry,
+    },
+    /// Nothing but the next version of the shard's state row.
+    Touch {
+        scope: RowScope,
+    },
 }
 
 /// The written row, for those who keep it in memory: the caches and the drainer of the outbox.
@@ -97,6 +124,8 @@ pub enum Kept {
     Key(Box<KeyRow>),
     Nowhere,
     Outbox(OutboxRow),
+    /// Whoever kept the row drops it: it was written without having been read.
+    Unread,
 }
 
 impl Writes {
@@ -124,6 +153,42 @@ impl Writes {
         self.writes.push(Write::Delete { address: stub.address.clone(), replaces: stub.mark });
     }
 
+    /// Stores the next version of a domain key. It is used once the store has it (see `Records::take_up_domain_keys`).
+    pub fn create_domain_key(&mut self, entry: KeyringEntry) {
+        self.writes.push(Write::PutWrapped { entry });
+    }
+
+    /// Destroys the domain keys that nothing refers to any more.
+    pub fn destroy_domain_keys(&mut self, unreferenced: &Unreferenced) {
+        self.writes.extend(unreferenced.names().map(|name| Write::DeleteWrapped { name }));
+    }
+
+    /// Writes the same value once more, which seals it under the newest domain key.
+    pub(crate) fn seal_again(&mut self, address: Address, replaces: Mark, plain: Zeroizing<Vec<u8>>) {
+        self.writes.push(Write::Put { address, replaces: Some(replaces), plain, kept: Kept::Unread });
+    }
+
+    pub(crate) fn touch(&mut self, scope: RowScope) {
+        self.writes.push(Write::Touch { scope });
+    }
+
+    /// Whether one of these is against the very row, or absence, that was seen, so that it need not be asked for twice.
+    pub(crate) fn replace(&self, seen: &Seen) -> bool {
+        self.writes.iter().any(|write| match write {
+            Write::Delete { address, replaces } => {
+                *address == seen.address && Some(replaces.version) == seen.version
+            }
+            Write::Put { address, replaces, .. } => {
+                *address == seen.address && replaces.map(|mark| mark.version) == seen.version
+            }
+            Write::DeleteWrapped { .. } | Write::PutWrapped { .. } | Write::Touch { .. } => false,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.writes.len()
+    }
+
     fn put<R: Row>(&mut self, address: Address, replaces: Option<Mark>, row: R) {
         let plain = row.encode();
         self.writes.push(Write::Put { address, replaces, plain, kept: row.into_kept() });
@@ -134,7 +199,10 @@ impl fmt::Debug for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Delete { address, .. } => write!(f, "Delete({address})"),
+            Self::DeleteWrapped { name } => write!(f, "Delete({name})"),
             Self::Put { address, .. } => write!(f, "Put({address})"),
+            Self::PutWrapped { entry } => write!(f, "Put({})", entry.name),
+            Self::Touch { scope } => write!(f, "Touch({})", scope.as_str()),
         }
     }
 }

@@ -14,8 +14,8 @@ use strongroom_audit::{Journal, JournalError, JournalOptions, StrangerLog};
 use strongroom_crypto::{
     FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootHolder, open_root,
 };
-use strongroom_kms::Seed;
-use strongroom_pipeline::{Corridor, Drainer, OutboxSender};
+use strongroom_kms::{Jobs, Seed};
+use strongroom_pipeline::{Corridor, Drainer, JobCorridor, OutboxSender};
 use strongroom_records::{
     AccessKeyRow, AccountRow, Anchor, CommitError, DeploymentRow, Limits, PrincipalRow, Records,
     RecordsError, Verification, Verifier, Writes,
@@ -26,6 +26,7 @@ use strongroom_types::{AccessKeyId, AccountId, Credential, Env, RegionName};
 use crate::anchor::{self, AnchorKeeper, AnchorStatus, AnchorWriter};
 use crate::freshness::{Finding, Freshness};
 use crate::front::Front;
+use crate::jobs::JobThread;
 use crate::signer::Signer;
 
 /// Where things lie.
@@ -330,6 +331,8 @@ pub struct Opened {
     pub regions: Vec<RegionName>,
     pub store: Arc<dyn Store>,
     lock: DataLock,
+    /// Kept for as long as the process: new domain keys are wrapped by it.
+    root: Arc<dyn RootHolder>,
 }
 
 /// Asks for a passphrase, if the root key needs one.
@@ -349,10 +352,11 @@ impl Opened {
             let Places { data, root, .. } = places.clone();
             return Err(AssemblyError::Interrupted { data, root });
         }
-        let root = open_root(&places.root_key(), passphrase).map_err(part("open the root key"))?;
+        let root: Arc<dyn RootHolder> =
+            open_root(&places.root_key(), passphrase).map_err(part("open the root key"))?.into();
         let keyring = Keyring::open(&*root, &entries).map_err(part("open the keyring"))?;
         let regions: Vec<RegionName> = keyring.regions().cloned().collect();
-        Ok(Self { keyring: Arc::new(keyring), regions, store: Arc::new(store), lock })
+        Ok(Self { keyring: Arc::new(keyring), regions, store: Arc::new(store), lock, root })
     }
 }
 
@@ -375,6 +379,7 @@ fn keyring_entries(store: &dyn Store) -> Result<Vec<KeyringEntry>, AssemblyError
 pub(crate) struct Running {
     pub(crate) accounts: Vec<AccountId>,
     pub(crate) corridor: Arc<Corridor>,
+    pub(crate) jobs: JobThread,
     pub(crate) journal: Arc<Journal>,
     pub(crate) records: Arc<Records>,
     pub(crate) regions: Vec<RegionName>,
@@ -406,7 +411,7 @@ impl Running {
         limits: PartLimits,
     ) -> Result<Self, AssemblyError> {
         let accepted = accept(places, &opened, limits.accept_rollback)?;
-        let Opened { keyring, regions, store, lock } = opened;
+        let Opened { keyring, regions, store, lock, root } = opened;
         let (outbox, rows): (OutboxSender, _) = std::sync::mpsc::channel();
         let record_limits = Limits { cached_rows_max: limits.cached_rows_max, ..Limits::default() };
         let records = Records::open(
@@ -462,6 +467,8 @@ impl Running {
         let anchor_keeper = keeper.map_err(part("start the anchor's thread"))?;
         let verifier = Verifier::start(Arc::clone(&records), Arc::clone(env))
             .map_err(part("start the verification of the store"))?;
+        let jobs = Jobs::new(JobCorridor::new(Arc::clone(&corridor)), &root);
+        let jobs = JobThread::start(jobs).map_err(part("start the jobs"))?;
         Ok(Self {
             accounts,
             anchor,
@@ -469,6 +476,7 @@ impl Running {
             anchor_keeper,
             verifier,
             corridor,
+            jobs,
             journal,
             records,
             regions,
@@ -483,7 +491,10 @@ impl Running {
     /// Ends in good order: nothing is in flight any more; what was committed reaches the journal, what was written is
     /// flushed, and the store is closed.
     pub(crate) fn close(self) -> Result<(), AssemblyError> {
-        let Self { anchor_keeper, corridor, journal, records, service, drainer, store, verifier, .. } = self;
+        let Self {
+            anchor_keeper, corridor, jobs, journal, records, service, drainer, store, verifier, ..
+        } = self;
+        jobs.stop();
         drop(service);
         drop(corridor);
         verifier.stop();

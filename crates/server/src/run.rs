@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use strongroom_audit::{Journal, JournalStats, SYNC_BUCKETS_MICROS};
+use strongroom_kms::JobStats;
 use strongroom_records::{Verdict, Verification};
 use strongroom_types::{AccountId, Env, HistogramSnapshot, RegionName};
 
@@ -200,6 +201,7 @@ fn register(metrics: &Metrics, running: &Running) {
         "Signing keys kept in memory.",
         Box::new(read),
     );
+    register_jobs(metrics, &running.jobs.stats());
     let strangers = Arc::downgrade(&running.strangers);
     let read = move || strangers.upgrade().map(|log| log.stats().written).unwrap_or_default();
     metrics.register_counter_fn(
@@ -247,6 +249,40 @@ fn register_store_checks(metrics: &Metrics, running: &Running) {
         "strongroom_anchor_failures",
         "Failed attempts to write the anchor.",
         Box::new(move || anchor.failures()),
+    );
+}
+
+fn register_jobs(metrics: &Metrics, stats: &Arc<JobStats>) {
+    let jobs = Arc::clone(stats);
+    let seconds = move || std::time::Duration::from_millis(jobs.last_run().as_millis()).as_secs_f64();
+    metrics.register_gauge_fn(
+        "strongroom_jobs_last_run_timestamp_seconds",
+        "When the jobs ran last, in seconds since the Unix epoch; 0 before the first run.",
+        Box::new(seconds),
+    );
+    let jobs = Arc::clone(stats);
+    metrics.register_counter_fn(
+        "strongroom_jobs_failures",
+        "Steps of jobs that failed and are tried again.",
+        Box::new(move || jobs.failures()),
+    );
+    let jobs = Arc::clone(stats);
+    metrics.register_counter_fn(
+        "strongroom_keys_destroyed",
+        "Keys destroyed at the end of their waiting period.",
+        Box::new(move || jobs.keys_destroyed()),
+    );
+    let jobs = Arc::clone(stats);
+    metrics.register_gauge_fn(
+        "strongroom_keys_pending_deletion",
+        "Keys pending deletion, as the last whole walk found them.",
+        Box::new(move || u32::try_from(jobs.keys_pending()).map_or(f64::from(u32::MAX), f64::from)),
+    );
+    let jobs = Arc::clone(stats);
+    metrics.register_gauge_fn(
+        "strongroom_domain_keys_older",
+        "Versions of domain keys that wait to be destroyed until nothing refers to them.",
+        Box::new(move || u32::try_from(jobs.domain_keys_older()).map_or(f64::from(u32::MAX), f64::from)),
     );
 }
 

@@ -116,6 +116,21 @@ pub const STRANGER_LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Failures of callers that are not known yet are written at most this often; the rest is counted.
 pub const STRANGER_RECORDS_PER_SECOND_MAX: u32 = 100;
 
+/// How long the clock must have shown a later time than a date before anything is destroyed because of it: uptime of this
+/// process, so that a clock that is set forward, or wrong at start, destroys nothing at once.
+pub const DESTRUCTION_UPTIME_SECS: u64 = 60 * 60;
+/// Keys looked at in one run of the jobs for one whose waiting period is over.
+pub const DELETION_WALK_KEYS: usize = 2000;
+/// A domain key seals for so long; then there is a new version.
+pub const DOMAIN_KEY_LIFETIME_SECS: u64 = 30 * 24 * 60 * 60;
+/// A domain key seals at least so long, even if material that it wrapped has been destroyed.
+pub const DOMAIN_KEY_LIFETIME_SECS_MIN: u64 = 24 * 60 * 60;
+/// A domain key is destroyed at least so long after the last row was moved from under it, so that whoever has read such a
+/// row has also opened it.
+pub const DOMAIN_KEY_GRACE_SECS: u64 = 60;
+/// Steps of moving rows under a newer domain key in one run of the jobs; each reads up to 50 rows.
+pub const RENEWAL_STEPS: usize = 40;
+
 /// Regions of one deployment.
 pub const REGIONS_MAX: usize = 64;
 /// Region names are not longer (AWS KMS API reference, RegionType).

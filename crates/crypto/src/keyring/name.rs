@@ -111,6 +111,28 @@ impl KeyringName {
         Self::parse_parts(text).ok_or_else(|| KeyringNameError { found: text.chars().take(128).collect() })
     }
 
+    pub(crate) fn domain(scope: Scope<'_>, version: u32) -> Self {
+        match scope {
+            Scope::Global => Self::GlobalDomain { version },
+            Scope::Region(region) => Self::RegionDomain { region: region.clone(), version },
+        }
+    }
+
+    /// The version, if this is a domain key of that scope.
+    pub fn domain_version(&self, scope: Scope<'_>) -> Option<u32> {
+        match self {
+            Self::GlobalDomain { version } | Self::RegionDomain { version, .. } => {
+                (self.scope() == scope).then_some(*version)
+            }
+            Self::Service { .. } => None,
+        }
+    }
+
+    /// What the rows of a scope's domain keys begin with.
+    pub fn domain_prefix(scope: Scope<'_>) -> String {
+        format!("keyring/{scope}/domain/")
+    }
+
     /// The scope of the row that keeps this key.
     pub fn scope(&self) -> Scope<'_> {
         match self {
@@ -224,6 +246,18 @@ mod tests {
             assert_eq!(name.to_string().parse(), Ok(name.clone()));
             assert!(name.to_string().starts_with(&format!("keyring/{}/", name.scope())));
         }
+    }
+
+    #[test]
+    fn domain_keys_know_their_scope() {
+        let (eu, us) = (region("eu-central-1"), region("us-east-1"));
+        let name = KeyringName::domain(Scope::Region(&eu), 3);
+        assert_eq!(name.domain_version(Scope::Region(&us)), None);
+        assert_eq!(name.domain_version(Scope::Global), None);
+        assert_eq!(name.domain_version(Scope::Region(&eu)), Some(3));
+        assert!(name.to_string().starts_with(&KeyringName::domain_prefix(Scope::Region(&eu))));
+        let service = KeyringName::Service { purpose: ServicePurpose::Marker, version: 3 };
+        assert_eq!(service.domain_version(Scope::Global), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::Ed25519KeyPair;
@@ -20,6 +21,8 @@ use crate::state;
 /// row state, checkpoints.
 pub struct Keyring {
     checkpoint: Ed25519KeyPair,
+    /// How often another domain key version has become current.
+    epoch: AtomicU64,
     global: DomainKeys,
     /// Sorted by name: a deployment has a handful of regions, and binary search over them beats hashing.
     regions: Vec<(RegionName, DomainKeys)>,
@@ -44,6 +47,8 @@ pub enum KeyringError {
     DuplicateEntry { name: KeyringName },
     #[error("region `{region}` occurs twice")]
     DuplicateRegion { region: RegionName },
+    #[error("`{name}` is no domain key of this scope")]
+    ForeignEntry { name: KeyringName },
     #[error("`{name}` cannot be wrapped or unwrapped by the root key")]
     Root { name: KeyringName, source: RootError },
     #[error("a keyring has at most {REGIONS_MAX} regions")]
@@ -102,6 +107,58 @@ impl Keyring {
         let domain_keys = DomainKeys::new(Scope::Region(region), vec![(1, key)])?;
         self.regions.insert(at, (region.clone(), domain_keys));
         Ok(entry)
+    }
+
+    /// Makes and wraps the next version of a scope's domain key. Nothing is sealed with it yet: whoever has stored the
+    /// entry says so to [`take_up_domain_keys`](Self::take_up_domain_keys).
+    pub fn next_domain_key(
+        &self,
+        root: &dyn RootHolder,
+        scope: Scope<'_>,
+    ) -> Result<KeyringEntry, KeyringError> {
+        let (current, _) = self.domain_keys(scope)?.current();
+        let version = current.checked_add(1).ok_or(CryptoError::Module)?;
+        wrap(root, &KeyringName::domain(scope, version), &SecretKey::random()?)
+    }
+
+    /// Makes the domain keys of a scope those of its stored entries: new versions are unwrapped, the newest seals from
+    /// now on, and versions that are stored no longer are wiped. Refused whole if one does not open.
+    pub fn take_up_domain_keys(
+        &self,
+        root: &dyn RootHolder,
+        scope: Scope<'_>,
+        entries: &[KeyringEntry],
+    ) -> Result<(), KeyringError> {
+        let domain_keys = self.domain_keys(scope)?;
+        let known = domain_keys.numbers();
+        let (mut keep, mut new) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match entry.name.domain_version(scope) {
+                Some(version) if known.contains(&version) => keep.push(version),
+                Some(version) => new.push((version, unwrap(root, entry)?)),
+                None => return Err(KeyringError::ForeignEntry { name: entry.name.clone() }),
+            }
+        }
+        if keep.is_empty() && new.is_empty() {
+            let scope = scope.to_string();
+            return Err(CryptoError::MissingDomainKey { scope, version: 1 }.into());
+        }
+        // After the exchange, so that whoever reads the new epoch seals with the new key.
+        if domain_keys.replace(&keep, new) {
+            self.epoch.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// The versions of a scope's domain key, ascending; the last one seals.
+    pub fn domain_key_versions(&self, scope: Scope<'_>) -> Result<Vec<u32>, CryptoError> {
+        self.domain_keys(scope).map(DomainKeys::numbers)
+    }
+
+    /// Grows each time that another domain key version begins to seal. What was sealed between two readings of the same
+    /// epoch was sealed under the versions that were current all the while.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
     }
 
     /// The regions that have domain keys, in the order of their names.
@@ -172,7 +229,7 @@ impl Keyring {
         let (_, seed) = seeds.ok_or(missing_service_key(ServicePurpose::Checkpoint))?.current();
         let checkpoint = checkpoint::key_pair(seed)?;
         let row_state = state::mac_key(&services)?;
-        Ok(Self { checkpoint, global, regions, row_state, services })
+        Ok(Self { checkpoint, epoch: AtomicU64::new(0), global, regions, row_state, services })
     }
 
     fn position(&self, region: &RegionName) -> Result<usize, usize> {

@@ -186,6 +186,30 @@ fn hmac_vectors_hold() {
     }
 }
 
+#[test]
+fn material_moves_under_the_current_domain_key() {
+    let (keyring, eu) = (keyring(), region("eu-central-1"));
+    let scope = Scope::Region(&eu);
+    let material = KeyMaterial::symmetric(secret_key(0x51));
+    let service_key = keyring.service_keys(ServicePurpose::MaterialId).unwrap().current().1;
+    let id = material_id(service_key, &key_id(), &material).unwrap();
+    let first = keyring.domain_keys(scope).unwrap().version(scope, 1).unwrap();
+    let bytes = wrap_with(1, &first, &eu, &key_id(), &material, &fixed()).unwrap();
+    let old = WrappedKey::from_bytes(&bytes).unwrap();
+    let other_key = KeyId::from_parts([7; 16], false);
+    assert!(keyring.rewrap(&eu, &other_key, &old).is_err());
+
+    for is_unwrapped in [false, true] {
+        let new = keyring.rewrap(&eu, &key_id(), &old).unwrap().unwrap();
+        assert_eq!([old.domain_key_version(), new.domain_key_version()], [Some(1), Some(2)]);
+        assert_eq!(new.0.slot.get().is_some(), is_unwrapped);
+        keyring.check_material(&eu, &key_id(), &id, &stored(&new)).unwrap();
+        assert_eq!(keyring.material(&eu, &key_id(), &new).unwrap().expose_symmetric().expose(), &[0x51; 32]);
+        assert_eq!(keyring.rewrap(&eu, &key_id(), &new), Ok(None));
+        keyring.material(&eu, &key_id(), &old).unwrap();
+    }
+}
+
 /// Computed with Python: `hmac.new(service key, label + fields, sha256)`.
 #[test]
 fn golden_material_id() {
@@ -201,7 +225,7 @@ fn golden_wrapped_key() {
     let (keyring, eu) = (keyring(), region("eu-central-1"));
     let material = KeyMaterial::symmetric(secret_key(0x51));
     let (version, domain_key) = keyring.domain_keys(Scope::Region(&eu)).unwrap().current();
-    let bytes = wrap_with(version, domain_key, &eu, &key_id(), &material, &fixed()).unwrap();
+    let bytes = wrap_with(version, &domain_key, &eu, &key_id(), &material, &fixed()).unwrap();
     assert_eq!(
         bytes,
         hex("010100000002a0a1a2a3a4a5a6a7a8a9aaabacadaeafc0c1c2c3c4c5c6c7c8c9cacb83c91d61124b\

@@ -209,7 +209,7 @@ pub(crate) fn regions() -> Vec<RegionName> {
     [EU, US].map(|name| RegionName::parse(name).unwrap()).to_vec()
 }
 
-fn first_rows(env: &dyn Env) -> Writes {
+pub(crate) fn first_rows(env: &dyn Env) -> Writes {
     let mut writes = Writes::default();
     let created = env.now();
     let [owner, stranger] = [OWNER, STRANGER].map(|account| AccountId::parse(account).unwrap());

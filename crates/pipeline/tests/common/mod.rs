@@ -91,7 +91,7 @@ impl Site {
         self.try_events().unwrap()
     }
 
-    fn try_events(&self) -> Result<Vec<Event<'static>>, ReadError> {
+    pub(crate) fn try_events(&self) -> Result<Vec<Event<'static>>, ReadError> {
         let mut events = Vec::new();
         for record in JournalReader::open(&self.journal_directory(), Arc::new(OneSigner))? {
             if let Entry::Event(event) = record?.entry()? {

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
-use strongroom_crypto::WrappedKey;
+use strongroom_crypto::{Keyring, WrappedKey};
 use strongroom_policy::KeyPolicy;
 use strongroom_types::{AccountId, AliasName, KeyArn, KeyId, MaterialId, RegionName, Tag, TagKey, Timestamp};
 use zeroize::Zeroizing;
@@ -145,6 +145,11 @@ impl KeyRow {
         Address::new(Table::Key, RowScope::Region(region.clone()), format_args!("{key_id}"))
     }
 
+    /// What all keys of a region begin with.
+    pub fn prefix(region: &RegionName) -> String {
+        format!("{}/{region}/", Table::Key.name())
+    }
+
     /// A new symmetric key, enabled.
     pub fn symmetric(new: NewKey) -> Self {
         let NewKey { region, account, key_id, created, description, policy_text, policy, material } = new;
@@ -250,6 +255,34 @@ impl KeyRow {
     /// The tags, in the order of their keys.
     pub fn tags(&self) -> &[Tag] {
         &self.fields.tags
+    }
+
+    /// Whether every material is wrapped by this version of the region's domain key.
+    pub fn is_wrapped_under(&self, domain_key_version: u32) -> bool {
+        let mut materials = self.fields.materials.iter();
+        materials.all(|material| material.wrapped.domain_key_version() == Some(domain_key_version))
+    }
+
+    /// Wraps every material anew that an older domain key wraps; tells whether there was one. A material that does not
+    /// open stays as it is: that it cannot be used must not keep its key from being disabled.
+    pub(crate) fn rewrap(&mut self, keyring: &Keyring) -> bool {
+        let mut is_changed = false;
+        for material in &mut self.fields.materials {
+            match keyring.rewrap(&self.arn.region, &self.fields.key_id, &material.wrapped) {
+                Ok(Some(wrapped)) => {
+                    material.wrapped = wrapped;
+                    is_changed = true;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(
+                    key = %self.arn_text,
+                    material = %material.id,
+                    error = &error as &dyn std::error::Error,
+                    "a material cannot be moved under the newest domain key"
+                ),
+            }
+        }
+        is_changed
     }
 
     /// Puts the key into a state. A deletion date that it had is forgotten.

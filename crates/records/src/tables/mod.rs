@@ -5,6 +5,7 @@ pub(crate) mod account;
 pub(crate) mod account_key;
 pub(crate) mod alias;
 pub(crate) mod deployment;
+pub(crate) mod domain_key;
 pub(crate) mod key;
 pub(crate) mod outbox;
 pub(crate) mod state;

@@ -8,7 +8,7 @@ use strongroom_types::{MaterialId, Tag, TagKey, TagValue};
 
 use super::*;
 use crate::tables::Row;
-use crate::{Address, KeyOrigin, KeySpec, KeyState, KeyUsage, RowScope, StateRow};
+use crate::{Address, DomainKeyRow, KeyOrigin, KeySpec, KeyState, KeyUsage, RowScope, StateRow};
 
 const DEPLOYMENT: &str = "a30001011b0000019b76daa80002826c65752d63656e7472616c2d316975732d656173742d31";
 const ANCHORED_DEPLOYMENT: &str =
@@ -33,6 +33,7 @@ const KEY: &str = "\
 const DELETION_DATE_AND_TAGS: &str = "\
     0b1b0000019b76daa8010c83826b436f73742043656e7465726538373635348265456d7074796082647465616d67c3a9717569\
     7065";
+const DOMAIN_KEY: &str = "a30002011b0000019b76daa80002f5";
 const OUTBOX: &str = "a2001b0000019b76daa80001456576656e74";
 const STATE: &str = "a2005820cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc0107";
 
@@ -143,6 +144,13 @@ fn outbox_rows() {
 fn state_rows() {
     let row = StateRow { set_hash: [0xcc; 32], rows: 7 };
     golden(row, &StateRow::address(&RowScope::Global), &at("state/global/columns"), STATE);
+}
+
+#[test]
+fn domain_key_rows() {
+    let row = DomainKeyRow { version: 2, since: CREATED, spent: true };
+    let address = DomainKeyRow::address(&RowScope::Region(us()));
+    golden(row, &address, &at("domain-key/us-east-1/other"), DOMAIN_KEY);
 }
 
 #[test]

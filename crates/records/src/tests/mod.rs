@@ -6,6 +6,7 @@ mod faults;
 mod golden;
 mod indexes;
 mod limits;
+mod renewal;
 mod set_hash;
 mod tampering;
 mod verification;
@@ -55,9 +56,12 @@ fn access_key_id() -> AccessKeyId {
 }
 
 pub(crate) fn keyring(regions: &[RegionName]) -> (Keyring, Vec<strongroom_crypto::KeyringEntry>) {
+    Keyring::create(&root(), regions).unwrap()
+}
+
+fn root() -> FileRoot {
     let directory = ScratchDirectory::new();
-    let root = FileRoot::create(&directory.path().join("root.key")).unwrap();
-    Keyring::create(&root, regions).unwrap()
+    FileRoot::create(&directory.path().join("root.key")).unwrap()
 }
 
 fn first_rows(regions: &[RegionName]) -> Writes {

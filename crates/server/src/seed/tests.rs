@@ -27,7 +27,7 @@ fn what_is_no_seed_is_refused_by_line_and_name() {
         (format!("{key}aliases = \"alias/app\""), 4, "expected a sequence"),
         (format!("{key}tags = {{ team = 1 }}"), 4, "expected a string"),
         (format!("{key}tags = {{ a = \"\", a = \"\" }}"), 4, "duplicate key"),
-        (format!("{key}[[key"), 4, "invalid table header"),
+        (format!("{key}[[key"), 4, "unclosed array table"),
     ] {
         let told = seed(&text).unwrap_err();
         assert!(told.starts_with(&format!("the seed `seed.toml`, line {line}: ")), "{told}");

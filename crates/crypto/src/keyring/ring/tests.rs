@@ -165,3 +165,69 @@ fn every_flipped_bit_of_an_entry_is_refused() {
 fn debug_says_the_kind_only() {
     assert_eq!(format!("{:?}", keyring()), "Keyring(2 regions)");
 }
+
+/// A ring, its root, and the entries of one region.
+fn growing() -> (crate::root::RootKey, Keyring, Vec<KeyringEntry>) {
+    let root = root(1);
+    let (keyring, mut entries) = Keyring::create(&root, &regions()).unwrap();
+    let eu = region("eu-central-1");
+    entries.retain(|entry| entry.name.domain_version(Scope::Region(&eu)).is_some());
+    (root, keyring, entries)
+}
+
+#[test]
+fn a_new_domain_key_seals_only_once_it_was_taken_up() {
+    let (root, keyring, mut entries) = growing();
+    let (eu, us) = (region("eu-central-1"), region("us-east-1"));
+    let scope = Scope::Region(&eu);
+    let before = keyring.seal_row(&cell(scope), b"value").unwrap();
+    let entry = keyring.next_domain_key(&root, scope).unwrap();
+    assert_eq!(entry.name.to_string(), "keyring/eu-central-1/domain/2");
+    assert_eq!((keyring.domain_key_versions(scope).unwrap(), keyring.epoch()), (vec![1], 0));
+
+    entries.push(entry);
+    keyring.take_up_domain_keys(&root, scope, &entries).unwrap();
+    assert_eq!((keyring.domain_key_versions(scope).unwrap(), keyring.epoch()), (vec![1, 2], 1));
+    let after = keyring.seal_row(&cell(scope), b"value").unwrap();
+    assert_eq!(crate::sealed_domain_key_version(&after), Some(2));
+    for sealed in [&before, &after] {
+        assert!(keyring.open_row(&cell(scope), sealed).is_ok());
+    }
+    assert_eq!(keyring.domain_key_versions(Scope::Region(&us)).unwrap(), [1]);
+    // Taking up the same again changes nothing.
+    keyring.take_up_domain_keys(&root, scope, &entries).unwrap();
+    assert_eq!(keyring.epoch(), 1);
+}
+
+#[test]
+fn a_domain_key_that_is_stored_no_longer_is_forgotten() {
+    let (root, keyring, mut entries) = growing();
+    let eu = region("eu-central-1");
+    let scope = Scope::Region(&eu);
+    let before = keyring.seal_row(&cell(scope), b"value").unwrap();
+    entries.push(keyring.next_domain_key(&root, scope).unwrap());
+    keyring.take_up_domain_keys(&root, scope, &entries).unwrap();
+    let after = keyring.seal_row(&cell(scope), b"value").unwrap();
+    keyring.take_up_domain_keys(&root, scope, &entries[1..]).unwrap();
+    assert_eq!((keyring.domain_key_versions(scope).unwrap(), keyring.epoch()), (vec![2], 1));
+    assert!(keyring.open_row(&cell(scope), &before).is_err());
+    assert!(keyring.open_row(&cell(scope), &after).is_ok());
+}
+
+#[test]
+fn entries_that_cannot_be_taken_up_change_nothing() {
+    let (root, keyring, entries) = growing();
+    let (eu, us) = (region("eu-central-1"), region("us-east-1"));
+    let scope = Scope::Region(&eu);
+    let foreign = keyring.next_domain_key(&root, Scope::Region(&us)).unwrap();
+    let global = keyring.next_domain_key(&root, Scope::Global).unwrap();
+    let other_root = keyring.next_domain_key(&crate::fixtures::root(2), scope).unwrap();
+    for bad in [foreign, global, other_root] {
+        let with_bad = [entries.clone(), vec![bad]].concat();
+        assert!(keyring.take_up_domain_keys(&root, scope, &with_bad).is_err());
+    }
+    assert!(keyring.take_up_domain_keys(&root, scope, &[]).is_err());
+    assert_eq!((keyring.domain_key_versions(scope).unwrap(), keyring.epoch()), (vec![1], 0));
+    let nowhere = region("ap-south-1");
+    assert!(keyring.next_domain_key(&root, Scope::Region(&nowhere)).is_err());
+}
