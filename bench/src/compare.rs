@@ -15,8 +15,8 @@ use crate::error::{BenchError, io_error};
 use crate::load::Load;
 use crate::operation::{Operation, Subject};
 use crate::options::Options;
-use crate::report::{Machine, Report, Round, Row, Side, Start, median};
-use crate::request::Signer;
+use crate::report::{FirstStart, Machine, Report, Round, Row, Side, Start, median};
+use crate::request::{REGION, Signer};
 use crate::service::Deployment;
 use crate::usage::{processor_time, resident_kib};
 
@@ -28,6 +28,7 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
     let scratch = Scratch::make(&parent)?;
     let sync = disk::probe(&scratch.path)?;
     let deployment = Deployment::make(&program, &scratch.path)?;
+    let first = first_starts(&program, &scratch.path)?;
     let (service, fresh_millis) = start_often(&deployment)?;
     let subject = deployment.make_subject(&service)?;
     let bare = start_bare(options, &deployment.signer, &service, &subject, &scratch.path)?;
@@ -41,6 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
     let created = rows.iter().filter(|row| row.operation == Operation::CreateKey);
     let start = Start {
         fresh_millis,
+        first,
         // Warm-ups are not counted: this is to say how many, roughly.
         keys: created.map(|row| row.service_answers).sum(),
         answers: rows.iter().map(|row| row.service_answers).sum(),
@@ -68,6 +70,35 @@ fn places(options: &Options) -> Result<(PathBuf, PathBuf), BenchError> {
     let program = options.strongroom.clone().unwrap_or_else(|| own.with_file_name("strongroom"));
     let parent = options.directory.clone().or_else(|| own.parent().map(Path::to_owned));
     Ok((program, parent.unwrap_or_default()))
+}
+
+/// The largest deployment that people are likely to begin with.
+const TEN_REGIONS: [&str; 10] = [
+    REGION,
+    "af-south-1",
+    "ap-northeast-1",
+    "ap-south-1",
+    "ca-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "sa-east-1",
+    "us-east-2",
+    "us-west-2",
+];
+
+/// How long `init` takes with ten regions, and the first answer on what it made: medians over new directories.
+fn first_starts(program: &Path, directory: &Path) -> Result<FirstStart, BenchError> {
+    let (mut init, mut answer) = (Vec::new(), Vec::new());
+    for number in 0..STARTS {
+        let directory = directory.join(format!("first-{number}"));
+        fs::create_dir(&directory).map_err(io_error("make a directory"))?;
+        let (deployment, made) = Deployment::make_with(program, &directory, &TEN_REGIONS)?;
+        let (service, took) = deployment.serve()?;
+        service.stop()?;
+        init.push(made.as_secs_f64() * 1000.0);
+        answer.push(took.as_secs_f64() * 1000.0);
+    }
+    Ok(FirstStart { init_millis: median(init.into_iter()), answer_millis: median(answer.into_iter()) })
 }
 
 /// Milliseconds from start to first answer, and a service that runs.

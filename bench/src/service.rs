@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strongroom_types::Credential;
 
@@ -25,18 +25,30 @@ pub(crate) struct Deployment {
 impl Deployment {
     /// Makes a deployment in an empty directory.
     pub(crate) fn make(program: &Path, directory: &Path) -> Result<Self, BenchError> {
+        Self::make_with(program, directory, &[REGION]).map(|(deployment, _)| deployment)
+    }
+
+    /// Makes one of these regions. Returns also how long `strongroom init` took.
+    pub(crate) fn make_with(
+        program: &Path,
+        directory: &Path,
+        regions: &[&str],
+    ) -> Result<(Self, Duration), BenchError> {
         let data = directory.join("data");
         let root = directory.join("root");
         let mut command = Command::new(program);
         command.arg("init").arg("--data").arg(&data).arg("--root-dir").arg(&root);
-        command.args(["--account", "111122223333", "--region", REGION]);
+        command.args(["--account", "111122223333"]);
+        command.args(regions.iter().flat_map(|region| ["--region", region]));
+        let started = Instant::now();
         let output = command.stdin(Stdio::null()).output().map_err(io_error("run `strongroom init`"))?;
         if !output.status.success() {
             let last_words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(BenchError::ChildEnded { name: "command `strongroom init`", last_words });
         }
+        let took = started.elapsed();
         let signer = read_credentials(&root.join("credentials"))?;
-        Ok(Self { data, program: program.to_owned(), signer })
+        Ok((Self { data, program: program.to_owned(), signer }, took))
     }
 
     /// Serves it, with the default configuration. Returns also how long it took until the first answer.

@@ -8,7 +8,7 @@ use strongroom_server::{Freshness, Opened, Places};
 
 use crate::arguments::CheckArguments;
 use crate::serve::ask_passphrase;
-use crate::terminal::{Failure, aside, line};
+use crate::terminal::{Failure, aside, error, line};
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let places = arguments.places.places();
@@ -25,10 +25,10 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
         line(&format!("{rows:>10}  {table}"));
     }
     line(&format!("{:>10}  key materials opened", report.materials));
-    let freshness = judge_freshness(&places, &opened, arguments.backup)?;
     for problem in &report.problems {
         aside(&format!("problem: {problem}"));
     }
+    let freshness = judge_freshness(&places, &opened, arguments.backup);
     if report.is_clean() && freshness == 0 {
         line(
             "clean: every row opens, every index agrees, every shard holds what it should, and it is what was seen last",
@@ -41,14 +41,20 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
 
 /// Compares the store and the journal with the anchor and with the journal's checkpoints; returns how many problems
 /// there are.
-fn judge_freshness(places: &Places, opened: &Opened, is_backup: bool) -> Result<u64, Failure> {
-    let freshness = Freshness::judge(places, opened)?;
+fn judge_freshness(places: &Places, opened: &Opened, is_backup: bool) -> u64 {
+    let freshness = match Freshness::judge(places, opened) {
+        Ok(freshness) => freshness,
+        Err(failure) => {
+            error(&failure);
+            return 1;
+        }
+    };
     match &freshness.anchor {
         Some(anchor) => {
             let at = anchor.written.to_extended_iso8601();
             line(&format!("    anchor  written {at}, at record {} of the journal", anchor.journal_sequence));
         }
-        None => line("    anchor  none that can be trusted"),
+        None => line("    anchor  none that can be compared with"),
     }
     let mut problems = 0;
     for finding in &freshness.findings {
@@ -59,5 +65,5 @@ fn judge_freshness(places: &Places, opened: &Opened, is_backup: bool) -> Result<
             aside(&format!("problem: {finding}"));
         }
     }
-    Ok(problems)
+    problems
 }

@@ -209,8 +209,8 @@ fn walk(records: &Records, env: &dyn Env, verification: &Verification) -> Result
     Ok(Walked::Whole(problems))
 }
 
-/// What is wrong with a row that seemed wrong. Two rows that should agree are read one after the other, and a commit may
-/// have come between; behind the gate none does.
+/// What is wrong with a row that seemed wrong. Two rows that should agree are read one after the other, and a commit
+/// may have come between; behind the gate none does.
 fn confirmed(reading: Reading<'_>, address: &str) -> Result<Vec<String>, RecordsError> {
     let _gate = reading.gate.enter();
     let Some(row) = reading.store.get(address)? else { return Ok(Vec::new()) };
