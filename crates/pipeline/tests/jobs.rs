@@ -1,6 +1,6 @@
 //! Jobs: what the service does by itself is committed against what it saw, with its record, or not at all.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

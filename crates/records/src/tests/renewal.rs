@@ -261,6 +261,8 @@ fn a_key_that_is_written_meanwhile_brings_its_material_along() {
     site.deployment.assert_clean();
 }
 
+type Hook = Box<dyn FnOnce() + Send>;
+
 /// A store in which the test does something just after a page was read, and holds commits.
 #[derive(Clone)]
 struct Hooked {
@@ -268,7 +270,7 @@ struct Hooked {
     gate: Arc<Mutex<()>>,
     /// Groups that have come as far as the gate.
     groups: Arc<AtomicU64>,
-    after_scan: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    after_scan: Arc<Mutex<Option<Hook>>>,
 }
 
 impl Store for Hooked {
