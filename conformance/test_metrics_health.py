@@ -2,6 +2,7 @@
 
 import http.client
 import re
+import time
 
 import pytest
 
@@ -97,3 +98,13 @@ def test_labels_hold_nothing_that_a_caller_chose(server, raw):
     for number in range(100):
         raw(f"Invented{number}", {})
     assert len(samples(server)) <= before + 40
+
+
+def test_jobs_run_and_fail_not(server):
+    deadline = time.monotonic() + 10
+    while samples(server)["strongroom_jobs_last_run_timestamp_seconds"] == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)  # the bounded poll of the first run, which begins with the server
+    found = samples(server)
+    assert abs(found["strongroom_jobs_last_run_timestamp_seconds"] - time.time()) < 120
+    assert found["strongroom_jobs_failures_total"] == 0
+    assert found["strongroom_domain_keys_older"] == 0

@@ -23,7 +23,7 @@ use strongroom_store::{SqliteStore, Store};
 use strongroom_testkit::env::SeededEnv;
 use strongroom_testkit::scratch::ScratchDirectory;
 use strongroom_testkit::store::{Call, Fault, FaultRates, MemoryStore};
-use strongroom_types::{Env, KeyId, RegionName, Timestamp};
+use strongroom_types::{Env, KeyId, RegionName, Timestamp, limits};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -502,6 +502,44 @@ fn a_domain_key_is_renewed_after_thirty_days_and_the_old_one_goes() {
     process.drain();
     process.run(DAY * 29, HOUR);
     assert_eq!(process.versions(), [2]);
+}
+
+#[test]
+fn a_domain_key_is_destroyed_a_minute_after_the_last_row_was_moved() {
+    let (_, mut process) = started();
+    process.run(DAY * 30, HOUR);
+    process.drain();
+    process.site.env.advance(MINUTE - Duration::from_secs(1));
+    process.jobs.tick();
+    assert_eq!(process.versions(), [1, 2]);
+    process.site.env.advance(Duration::from_secs(1));
+    process.jobs.tick();
+    assert_eq!(process.versions(), [2]);
+}
+
+#[test]
+fn more_keys_than_one_run_walks_are_walked_by_the_next() {
+    let (store, mut process) = started();
+    let mut keys: Vec<KeyId> = (0..limits::DELETION_WALK_KEYS).map(|_| process.create_key()).collect();
+    keys.sort_by_key(ToString::to_string);
+    let [first, last] = [keys[0], keys[keys.len() - 1]];
+    for key_id in [first, last] {
+        process.schedule(key_id, process.in_(MINUTE));
+    }
+    process.run_minutes(60);
+    let scans = store.counters().scans;
+    process.run_minutes(3);
+    assert_eq!(process.jobs.stats().keys_destroyed(), 2);
+    // Every other run meets the end of the walk; no run reads more than its part.
+    assert!(store.counters().scans - scans < 4 * 2 * limits::DELETION_WALK_KEYS as u64 / 200);
+    assert!(process.key(first).is_none() && process.key(last).is_none());
+
+    process.run(DAY * 31, DAY);
+    process.drain();
+    process.run_minutes(15);
+    assert_eq!(process.versions().len(), 1);
+    assert!(process.key(keys[1]).unwrap().is_wrapped_under(process.versions()[0]));
+    process.assert_clean();
 }
 
 #[test]
