@@ -239,8 +239,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
-    /// INVARIANT: true for TCP and for TLS over it. hyper then queues a reply's body as it is; otherwise it would copy it into a buffer that
-    /// is not wiped.
+    /// INVARIANT: true for TCP and for TLS over it. hyper then queues a reply's body as it is; otherwise it would copy it
+    /// into a buffer that is not wiped.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }

@@ -6,7 +6,9 @@ use serde::Deserialize;
 
 use crate::error::TaskError;
 
-/// Packages and their edges of kind normal and build; edges of tests are left out.
+/// Packages and their edges of kind normal and build; edges of tests are left out, and so are those to optional packages
+/// that no feature turns on. `cargo metadata` shows them where a feature speaks of them weakly (`ring?/alloc`), although
+/// cargo does not build them.
 pub(crate) struct Graph {
     members: BTreeSet<String>,
     names: BTreeMap<String, String>,
@@ -19,15 +21,16 @@ impl Graph {
             what: "the output of `cargo metadata`".to_owned(),
             source,
         })?;
+        let packages: BTreeMap<String, Package> =
+            metadata.packages.into_iter().map(|package| (package.id.clone(), package)).collect();
+        let edges = metadata.resolve.nodes.into_iter().map(|node| {
+            let edges = product_edges(&node, &packages);
+            (node.id, edges)
+        });
         Ok(Self {
             members: metadata.workspace_members,
-            names: metadata.packages.into_iter().map(|package| (package.id, package.name)).collect(),
-            edges: metadata
-                .resolve
-                .nodes
-                .into_iter()
-                .map(|node| (node.id, product_edges(node.deps)))
-                .collect(),
+            edges: edges.collect(),
+            names: packages.into_iter().map(|(id, package)| (id, package.name)).collect(),
         })
     }
 
@@ -69,10 +72,35 @@ impl Graph {
     }
 }
 
-fn product_edges(dependencies: Vec<Dependency>) -> BTreeSet<String> {
-    let product =
+fn product_edges(node: &Node, packages: &BTreeMap<String, Package>) -> BTreeSet<String> {
+    let is_product =
         |dependency: &Dependency| dependency.dep_kinds.iter().any(|kind| kind.kind.as_deref() != Some("dev"));
-    dependencies.into_iter().filter(product).map(|dependency| dependency.pkg).collect()
+    let is_on = |dependency: &Dependency| {
+        let (from, to) = (packages.get(&node.id), packages.get(&dependency.pkg));
+        from.zip(to).is_none_or(|(from, to)| from.turns_on(&to.name, &node.features))
+    };
+    let edges = node.deps.iter().filter(|dependency| is_product(dependency) && is_on(dependency));
+    edges.map(|dependency| dependency.pkg.clone()).collect()
+}
+
+impl Package {
+    /// Whether a package that this one names is built with it, given the features of this one. `ring?/alloc` turns nothing
+    /// on; `dep:ring`, `ring` and `ring/alloc` do (The Cargo Book, features, dependency features).
+    fn turns_on(&self, name: &str, features: &[String]) -> bool {
+        let mut named = self.dependencies.iter().filter(|dependency| dependency.name == name).peekable();
+        // Nothing known of it: it counts.
+        named.peek().is_none()
+            || named.any(|dependency| {
+                let key = dependency.rename.as_ref().unwrap_or(&dependency.name).as_str();
+                let turns_it_on = |text: &String| {
+                    text == key
+                        || text.strip_prefix("dep:") == Some(key)
+                        || text.strip_prefix(key).is_some_and(|rest| rest.starts_with('/'))
+                };
+                !dependency.optional
+                    || features.iter().filter_map(|on| self.features.get(on)).flatten().any(turns_it_on)
+            })
+    }
 }
 
 #[derive(Deserialize)]
@@ -86,6 +114,18 @@ struct Metadata {
 struct Package {
     id: String,
     name: String,
+    #[serde(default)]
+    dependencies: Vec<Named>,
+    #[serde(default)]
+    features: BTreeMap<String, Vec<String>>,
+}
+
+/// A dependency as a manifest names it.
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+    rename: Option<String>,
+    optional: bool,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +137,8 @@ struct Resolve {
 struct Node {
     id: String,
     deps: Vec<Dependency>,
+    #[serde(default)]
+    features: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -109,4 +151,38 @@ struct Dependency {
 #[derive(Deserialize)]
 struct DependencyKind {
     kind: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether `tls`, whose feature `std` says `text`, brings `ring`.
+    fn brings_ring(text: &str, optional: bool) -> bool {
+        let metadata = serde_json::json!({
+            "packages": [
+                {
+                    "id": "tls@1", "name": "tls", "features": {"std": [text], "off": ["dep:ring"]},
+                    "dependencies": [{"name": "ring", "rename": null, "optional": optional}],
+                },
+                {"id": "ring@1", "name": "ring", "features": {}, "dependencies": []},
+            ],
+            "resolve": {"nodes": [
+                {"id": "tls@1", "features": ["std"], "deps": [{"pkg": "ring@1", "dep_kinds": [{"kind": null}]}]},
+            ]},
+            "workspace_members": ["tls@1"],
+        });
+        Graph::parse(&metadata.to_string()).unwrap().dependencies("tls@1").count() == 1
+    }
+
+    #[test]
+    fn an_optional_package_counts_if_a_feature_turns_it_on() {
+        for text in ["ring?/alloc", "ringing", "dep:other", "other/ring"] {
+            assert!(!brings_ring(text, true), "{text}");
+            assert!(brings_ring(text, false), "{text}");
+        }
+        for text in ["ring", "dep:ring", "ring/alloc"] {
+            assert!(brings_ring(text, true), "{text}");
+        }
+    }
 }
