@@ -31,7 +31,7 @@ class File(enum.IntEnum):
 class Manner(enum.IntEnum):
     """What becomes of a call that fails."""
 
-    REFUSED, HALF, DONE_ANYWAY = range(3)
+    REFUSED, HALF, DONE_ANYWAY, LIED = range(4)
 
 
 class _Rule(ctypes.Structure):

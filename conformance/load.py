@@ -17,6 +17,8 @@ from clients import Answer, RawClient, b64, marked, policy
 from server import Server, expect, run
 
 NEVER = 1 << 62
+# Close to the most that a policy may have.
+POLICY_BYTES = 32_000
 PAGE = 100
 # How many keys and blobs are looked at closely: the newest, and as many others.
 LOOKED_AT = 8
@@ -165,10 +167,10 @@ class Account:
 
 
 class Load:
-    """Workers that ask until they are stopped."""
+    """Workers that ask until they are stopped. A heavy load writes large policies, so that the store's log is soon long."""
 
-    def __init__(self, server: Server, account: Account, workers: int = 6, seed: int = 0):
-        self.server, self.account = server, account
+    def __init__(self, server: Server, account: Account, workers: int = 6, seed: int = 0, is_heavy: bool = False):
+        self.server, self.account, self._is_heavy = server, account, is_heavy
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(workers)
         self._running = [self._pool.submit(self._work, number, seed) for number in range(workers)]
@@ -199,8 +201,10 @@ class Load:
             ask(caller, "CreateAlias", {"AliasName": name, "TargetKeyId": key}, thing=name, field="target", value=key)
             ask(caller, "Encrypt", {"KeyId": key, "Plaintext": b64(marked())})
             ask(caller, "GenerateDataKey", {"KeyId": name if number % 2 else key, "KeySpec": "AES_256"})
-            if number % 3 == 0:
+            if self._is_heavy or number % 3 == 0:
                 text = policy(self.server.account, {"Sid": f"n{number}"} | _ALLOW)
+                if self._is_heavy:
+                    text = text.ljust(POLICY_BYTES)
                 ask(caller, "PutKeyPolicy", {"KeyId": key, "Policy": text}, thing=key, field="policy", value=text)
             if number % 4 == 0:
                 ask(caller, "DisableKey", {"KeyId": key}, thing=key, field="state", value="Disabled")

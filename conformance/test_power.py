@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ACCOUNT, REGION
-from faults import Call, Disk, File, Manner
+from faults import ALWAYS, Call, Disk, File, Manner
 from load import Account, Caller, Load, every_key_is_recorded, hold, recorded
 from power import Replay
 from server import Server, run
@@ -52,8 +52,9 @@ def survives(server: Server, account: Account, position: int, dice: random.Rando
     checked = server.check()
     assert checked.returncode == 0, checked.stdout + checked.stderr
     verified = run("audit", *server.directories(), "--verify")
-    assert verified.returncode == 0, verified.stdout + verified.stderr
     is_torn = TORN in verified.stderr
+    # A tail that nobody was answered for is said and is the one thing that may be wrong.
+    assert verified.returncode == 0 or (is_torn and "error:" not in verified.stderr), verified.stdout + verified.stderr
     truth = account.at(position)
     server.start()
     try:
@@ -111,8 +112,11 @@ def test_acknowledged_survives_a_power_cut(request, tmp_path, dice):
         server.start(("--config", str(home / "small.toml")))
         with Load(server, account, seed=dice.randrange(1 << 32)):
             account.wait_for(ANSWERS)
-            server.kill() if dice.random() < 0.5 else server.terminate()
-        server.close() if server.process.poll() is not None else server.wait()
+            if dice.random() < 0.5:
+                server.terminate()
+                assert server.wait() == 0, server.log()
+            else:
+                server.kill()
         server.start(("--config", str(home / "small.toml")))
         with Load(server, account, seed=dice.randrange(1 << 32)):
             account.wait_for(ANSWERS)
@@ -156,6 +160,49 @@ def test_acknowledged_survives_failing_syncs_and_then_a_power_cut(request, tmp_p
         assert set(account.refusals()) <= {(500, "KMSInternalException")}, account.refusals()
         cut_and_look(home, disk, server, account, begun, request.config.getoption("--power-cuts"), dice)
         shutil.rmtree(home)
+
+
+def test_a_checkpoint_that_failed_is_made_again_from_the_beginning(tmp_path, dice):
+    """SQLite takes pages for moved that an earlier, partial checkpoint has written and not synced. When the sync of a later
+    one fails, those are lost too, and no later sync brings them back."""
+    server, disk = new_disk(tmp_path / "checkpoint")
+    server.init()
+    begun, account = disk.position(), Account(disk.position)
+    server.start()
+
+    def moved(pages: int):
+        goal = disk.calls(Call.WRITE, File.DATABASE) + pages
+        account.wait_until(lambda: disk.calls(Call.WRITE, File.DATABASE) >= goal)
+
+    with Load(server, account, seed=dice.randrange(1 << 32), is_heavy=True):
+        moved(2500)
+        fault = disk.fail(Call.SYNC, File.DATABASE)
+        account.wait_until(lambda: fault.hits > 0)
+        synced = disk.calls(Call.SYNC, File.DATABASE)
+        account.wait_until(lambda: disk.calls(Call.SYNC, File.DATABASE) > synced + 1)
+        account.wait_for(50)
+    server.kill()
+    assert account.refusals() == {}, "a checkpoint is nobody's request"
+    for number in range(3):
+        # The dice also say which pages the failed sync has brought to the disk.
+        home = tmp_path / f"dice-{number}"
+        home.mkdir()
+        cut_and_look(home, disk, server, account, begun, 1, dice)
+
+
+def test_a_disk_that_lies_is_found_out(tmp_path, dice):
+    """That the tests above can fail."""
+    server, disk = new_disk(tmp_path / "liar")
+    server.init()
+    begun, account = disk.position(), Account(disk.position)
+    server.start()
+    with Load(server, account, seed=dice.randrange(1 << 32)):
+        account.wait_for(50)
+        disk.fail(Call.SYNC, [File.JOURNAL, File.LOG], times=ALWAYS, manner=Manner.LIED)
+        account.wait_for(200)
+    server.kill()
+    with pytest.raises(AssertionError):
+        cut_and_look(tmp_path, disk, server, account, begun, 1, dice)
 
 
 def test_init_is_done_or_says_that_it_was_interrupted(tmp_path, dice):

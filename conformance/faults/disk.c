@@ -41,6 +41,7 @@ enum manner {
     REFUSED,      /* nothing is done */
     HALF,         /* a write writes its first half, and then fails; others as REFUSED */
     DONE_ANYWAY,  /* it is done, and an error is told */
+    LIED,         /* a sync: it is not done, and success is told */
 };
 
 #define RULES 8
@@ -315,7 +316,7 @@ static int sync_ours(struct open_file *file) {
     append('E', (uint8_t)is_done, NULL, inode, token, 0, NULL, 0);
     pthread_mutex_unlock(&lock);
     errno = error;
-    return error ? -1 : 0;
+    return error && manner != LIED ? -1 : 0;
 }
 
 int fsync(int fd) {
