@@ -20,6 +20,7 @@ pub mod check;
 mod codec;
 mod committer;
 mod error;
+mod probe;
 mod records;
 mod sealed;
 mod states;

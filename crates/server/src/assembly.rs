@@ -343,7 +343,7 @@ impl Running {
             &regions,
             record_limits,
             Arc::clone(env),
-            outbox.clone(),
+            outbox,
         );
         let records = Arc::new(records.map_err(part("take up the store"))?);
         let accounts = check_deployment(&records, &regions)?;
@@ -372,7 +372,6 @@ impl Running {
             env: Arc::clone(env),
             journal: Arc::clone(&journal),
             keyring,
-            outbox,
             records: Arc::clone(&records),
             regions: regions.clone(),
             strangers: Arc::clone(&strangers),

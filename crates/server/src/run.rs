@@ -6,6 +6,7 @@ use std::sync::Arc;
 use strongroom_audit::{Journal, JournalStats, SYNC_BUCKETS_MICROS};
 use strongroom_kms::Service;
 use strongroom_pipeline::{Answer, Arrival};
+use strongroom_records::CommitStats;
 use strongroom_types::{AccountId, Env, HistogramSnapshot, RegionName};
 
 use crate::assembly::{AskPassphrase, AssemblyError, Opened, PartLimits, Places, Running};
@@ -39,12 +40,14 @@ impl crate::Service for Service {
     }
 }
 
-/// The journal is what health is about: when it cannot be written, nothing is answered.
-struct JournalHealth {
+/// The journal is what health is about: when it cannot be written, nothing is answered. When the store cannot be,
+/// changes are refused and what memory holds is still answered.
+struct DiskHealth {
+    commits: Arc<CommitStats>,
     journal: Arc<Journal>,
 }
 
-impl Health for JournalHealth {
+impl Health for DiskHealth {
     fn healthy(&self) -> Result<(), String> {
         if self.journal.stats().is_available {
             Ok(())
@@ -54,7 +57,8 @@ impl Health for JournalHealth {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.healthy()
+        self.healthy()?;
+        if self.commits.is_failing() { Err("the store cannot be written".to_owned()) } else { Ok(()) }
     }
 }
 
@@ -90,7 +94,10 @@ pub fn run(
         places,
         regions: &running.regions,
     });
-    let health = Arc::new(JournalHealth { journal: Arc::clone(&running.journal) });
+    let health = Arc::new(DiskHealth {
+        commits: running.records.commit_stats(),
+        journal: Arc::clone(&running.journal),
+    });
     let parts = Parts { env, health, metrics, service: Arc::clone(&running.service) };
     let served = serve(listeners, config, parts, shutdown);
     tracing::info!("stopped serving; flushing");
