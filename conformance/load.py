@@ -181,9 +181,14 @@ class Load:
     def __exit__(self, kind, *_) -> None:
         self._stopped.set()
         self._pool.shutdown()
+        if kind is None:
+            self.stop()
+
+    def stop(self) -> None:
+        """Ends the workers; what went wrong in one of them is raised here."""
+        self._stopped.set()
         for worker in self._running:
-            if kind is None:
-                worker.result()
+            worker.result()
 
     def _work(self, worker: int, seed: int) -> None:
         dice = random.Random(f"{seed} {worker}")
