@@ -27,6 +27,9 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 def pytest_addoption(parser):
     parser.addoption("--crash-rounds", type=int, default=5, help="how often test_crash kills the server")
+    parser.addoption("--power-rounds", type=int, default=1, help="how many loads test_power cuts")
+    parser.addoption("--power-cuts", type=int, default=12, help="at how many moments it cuts each")
+    parser.addoption("--power-seed", type=int, default=None, help="repeats a run of test_power as far as it can be")
 
 
 def pytest_collection_modifyitems(config, items):

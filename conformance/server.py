@@ -82,6 +82,8 @@ class Server:
         self.admin_port = free_port()
         self.scheme = "http"
         self.process: subprocess.Popen | None = None
+        # For the processes of this server alone, such as what `faults.py` loads into them.
+        self.environment: dict[str, str] = {}
         # What must never be found at rest: filled by the clients that `clients.py` makes for this server.
         self.secrets: list[bytes] = []
         self.ciphertexts: list[bytes] = []
@@ -92,7 +94,7 @@ class Server:
         arguments = ["init", *self.directories(), "--account", self.account]
         for region in self.regions:
             arguments += ["--region", region]
-        done = run(*arguments, environment=environment)
+        done = run(*arguments, environment=self.environment | (environment or {}))
         expect(done.returncode == 0, f"init exited with {done.returncode}", done.stderr)
         return self
 
@@ -111,7 +113,7 @@ class Server:
         with self.log_path.open("ab") as log, self.stdout_path.open("ab") as stdout:
             self.process = subprocess.Popen(
                 [binary(), *self.serve_arguments(), *extra],
-                env=clean_environment(),
+                env=clean_environment() | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=log,

@@ -86,10 +86,10 @@ impl Site {
         };
         let keyring = Arc::new(Keyring::open(&*self.root, &rows.map(entry).collect::<Vec<_>>()).unwrap());
         let (outbox, receiver) = channel();
-        let (ours, sender) = (Arc::clone(&store), outbox.clone());
+        let ours = Arc::clone(&store);
         let limits = Limits::default();
         let records =
-            Records::open(ours, Arc::clone(&keyring), &regions(), limits, Arc::clone(&env), sender).unwrap();
+            Records::open(ours, Arc::clone(&keyring), &regions(), limits, Arc::clone(&env), outbox).unwrap();
         let records = Arc::new(records);
         let options = JournalOptions::new(self.directory.path().join("journal"));
         let journal = Journal::open(options, Arc::new(AnySigner), Arc::clone(&env)).unwrap();
@@ -99,7 +99,6 @@ impl Site {
             env,
             journal: Arc::new(journal),
             keyring: Arc::clone(&keyring),
-            outbox,
             records: Arc::clone(&records),
             regions: regions(),
             strangers: Arc::new(strangers),
@@ -641,7 +640,7 @@ fn a_store_that_fails_now_and_then_is_overcome() {
         let (store, mut process) = started();
         let (kept, doomed) = (process.create_key(), process.create_key());
         process.schedule(doomed, process.in_(DAY));
-        let rates = FaultRates { fail_per_mille: 50, crash_per_mille: 0, unknown_per_mille: 100 };
+        let rates = FaultRates { fail_per_mille: 50, unknown_per_mille: 100, ..FaultRates::default() };
         for hour in 0..100 {
             store.fail_randomly(seed * 1000 + hour, rates);
             process.run(HOUR, MINUTE * 20);

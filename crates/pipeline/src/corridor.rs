@@ -339,12 +339,8 @@ pub(crate) fn settle(parts: &Parts, address: &Address) -> Result<bool, RecordsEr
     let mut attempts = 1;
     loop {
         match parts.records.load::<OutboxRow>(address) {
-            Ok(Some(row)) => {
-                // Were the drainer gone, the row waits for the next start.
-                let _ = parts.outbox.send(row);
-                return Ok(true);
-            }
-            Ok(None) => return Ok(false),
+            // Its record is handed to the drainer by the committing thread, whoever waits for the answer or not.
+            Ok(row) => return Ok(row.is_some()),
             Err(error) if attempts == SETTLE_ATTEMPTS => return Err(error),
             Err(_) => {
                 attempts += 1;

@@ -35,7 +35,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How far the clock may have been set back between two processes without a record being appended twice.
 const CLOCK_STEP_MAX: Duration = Duration::from_secs(3600);
 
-/// Hands rows to the drainer: from the committing thread, and from requests that settled an unknown commit.
+/// Hands rows to the drainer, from the committing thread alone, so that no row is handed over twice.
 pub type OutboxSender = Sender<Loaded<OutboxRow>>;
 pub type OutboxReceiver = Receiver<Loaded<OutboxRow>>;
 

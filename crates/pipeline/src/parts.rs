@@ -7,14 +7,11 @@ use strongroom_crypto::Keyring;
 use strongroom_records::Records;
 use strongroom_types::{Env, RegionName};
 
-use crate::outbox::OutboxSender;
-
 /// What the corridor is built from.
 pub struct Parts {
     pub env: Arc<dyn Env>,
     pub journal: Arc<Journal>,
     pub keyring: Arc<Keyring>,
-    pub outbox: OutboxSender,
     pub records: Arc<Records>,
     pub regions: Vec<RegionName>,
     pub strangers: Arc<StrangerLog>,

@@ -4,9 +4,10 @@
 //! commits it as one group with one sync, moves the state rows of the shards it touched in the same transaction,
 //! applies the changes to the caches, and only then answers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use strongroom_crypto::{CryptoError, Keyring, SetHash, sealed_tag};
 use strongroom_store::{Batch, BatchOutcome, Expect, Op, Precondition, Store};
@@ -18,7 +19,7 @@ use crate::address::{Address, RowScope};
 use crate::caches::{Caches, Change};
 use crate::error::{CommitError, RecordsError};
 use crate::sealed::cell;
-use crate::states::{Delta, States, load_states, row_mac};
+use crate::states::{Delta, States, row_mac};
 use crate::tables::Row;
 use crate::tables::outbox::OutboxRow;
 use crate::walk::{Gate, Move};
@@ -53,6 +54,7 @@ pub struct CommitStats {
     pub batches: AtomicU64,
     pub conflicts: AtomicU64,
     pub failures: AtomicU64,
+    pub(crate) failing: AtomicBool,
     /// From taking a group up to its answers.
     pub latency: LatencyHistogram,
 }
@@ -66,6 +68,11 @@ pub(crate) struct Committer {
     pub(crate) outbox: Sender<Loaded<OutboxRow>>,
     /// `None` after a commit whose outcome is unknown, until they have been read again.
     pub(crate) states: Option<States>,
+    /// The outbox rows of batches whose outcome is unknown. They belong to one group: until it is settled there is no
+    /// other.
+    pub(crate) unsettled: Vec<Address>,
+    /// How often a failing store is asked whether it works again.
+    pub(crate) probe_every: Duration,
     /// The states as the last group left them, for whoever writes checkpoints.
     pub(crate) latest: Arc<Mutex<States>>,
     pub(crate) regions: Vec<RegionName>,
@@ -74,7 +81,7 @@ pub(crate) struct Committer {
 
 impl Committer {
     pub(crate) fn run(mut self, queue: &Receiver<Job>) {
-        while let Ok(first) = queue.recv() {
+        while let Some(first) = self.next_job(queue) {
             let mut jobs = vec![first];
             while jobs.len() < GROUP_JOBS_MAX {
                 let Ok(job) = queue.try_recv() else { break };
@@ -122,6 +129,7 @@ impl Committer {
                 next.settle();
                 self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&next);
                 self.states = Some(next);
+                self.stats.set_failing(false);
                 if let Some(walk) = walk.as_mut() {
                     let moves = jobs.iter().map(|job| job.sealed.moves.as_slice());
                     walk.committed(&batches, moves, &group.outcomes);
@@ -135,8 +143,9 @@ impl Committer {
                     batches = jobs.len(),
                     "commit failed"
                 );
+                self.stats.set_failing(true);
                 if matches!(error, strongroom_store::CommitError::Unknown(_)) {
-                    self.states = None;
+                    self.lose_outcome(&jobs);
                     if let Some(walk) = walk.as_mut() {
                         walk.lose();
                     }
@@ -166,12 +175,10 @@ impl Committer {
     /// The states to build on. After an unknown outcome they are read again, and until that succeeds nothing is
     /// committed: a state row that misses one batch would accuse the store for ever.
     fn known_states(&mut self) -> Result<States, RecordsError> {
-        if let Some(states) = &self.states {
-            return Ok(states.clone());
+        match &self.states {
+            Some(states) => Ok(states.clone()),
+            None => self.take_stock(),
         }
-        let states = load_states(&*self.store, &self.keyring, &self.regions)?;
-        self.states = Some(states.clone());
-        Ok(states)
     }
 
     fn answer(&self, jobs: Vec<Job>, outcomes: &[BatchOutcome]) {
@@ -261,6 +268,10 @@ fn under_newest_domain_key(
 }
 
 impl Sealed {
+    pub(crate) fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
     fn add(&mut self, keyring: &Keyring, write: Write) -> Result<(), RecordsError> {
         let (address, replaces, row) = match write {
             Write::Delete { address, replaces } => (address, Some(replaces), None),

@@ -22,6 +22,7 @@ pub mod check;
 mod codec;
 mod committer;
 mod error;
+mod probe;
 mod records;
 mod renewal;
 mod sealed;

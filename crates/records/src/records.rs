@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use strongroom_crypto::{Keyring, KeyringEntry};
 use strongroom_store::{Batch, Op, Store};
@@ -32,11 +33,13 @@ pub struct Limits {
     pub cached_rows_max: usize,
     /// Batches that wait for the committing thread.
     pub waiting_batches_max: usize,
+    /// How often a store that fails is asked whether it works again.
+    pub probe_every: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cached_rows_max: 100_000, waiting_batches_max: 16_384 }
+        Self { cached_rows_max: 100_000, waiting_batches_max: 16_384, probe_every: Duration::from_secs(1) }
     }
 }
 
@@ -168,6 +171,8 @@ impl Records {
             stats: Arc::clone(&stats),
             outbox,
             states: Some(states),
+            unsettled: Vec::new(),
+            probe_every: limits.probe_every,
             latest: Arc::clone(&latest),
             regions: regions.to_vec(),
             gate: Arc::clone(&gate),

@@ -299,12 +299,28 @@ fn write_credentials(places: &Places, new: &NewDeployment) -> Result<(), Assembl
         text.extend_from_slice(b"\n");
         file.write_all(&text).map_err(io_at("write", &path))?;
     }
-    file.sync_all().map_err(io_at("sync", &path))
+    file.sync_all().map_err(io_at("sync", &path))?;
+    sync_directory(&places.root)
 }
 
-/// Creates a directory that only its owner can enter; one that exists is left as it is.
+/// Creates a directory that only its owner can enter, and does not return before its name is on the disk: what is
+/// synced in a directory that a power cut takes away was synced for nothing. One that exists is left as it is.
 fn private_directory(path: &Path) -> Result<(), AssemblyError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_at("create", path))
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        private_directory(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io_at("create", path)(error)),
+        _ => sync_directory(parent.unwrap_or(Path::new("."))),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), AssemblyError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(io_at("sync", path))
 }
 
 /// The exclusive lock on a data directory, held for as long as this lives.
@@ -420,7 +436,7 @@ impl Running {
             &regions,
             record_limits,
             Arc::clone(env),
-            outbox.clone(),
+            outbox,
         );
         let records = Arc::new(records.map_err(part("take up the store"))?);
         let accounts = check_deployment(&records, &regions)?;
@@ -456,7 +472,6 @@ impl Running {
             env: Arc::clone(env),
             journal: Arc::clone(&journal),
             keyring,
-            outbox,
             records: Arc::clone(&records),
             regions: regions.clone(),
             strangers: Arc::clone(&strangers),

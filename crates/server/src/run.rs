@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use strongroom_audit::{Journal, JournalStats, SYNC_BUCKETS_MICROS};
 use strongroom_kms::JobStats;
-use strongroom_records::{Verdict, Verification};
+use strongroom_records::{CommitStats, Verdict, Verification};
 use strongroom_types::{AccountId, Env, HistogramSnapshot, RegionName};
 
 use crate::anchor::AnchorStatus;
@@ -42,15 +42,17 @@ pub enum RunError {
     WatchTls(#[source] io::Error),
 }
 
-/// The journal is what health is about: when it cannot be written, nothing is answered. What the verification of the
-/// store found is told beside it, and stops nothing.
-struct JournalHealth {
+/// The journal is what health is about: when it cannot be written, nothing is answered. When the store cannot be,
+/// changes are refused and what memory holds is still answered. What the verification of the store found is told beside
+/// it, and stops nothing.
+struct DiskHealth {
     anchor: Arc<AnchorStatus>,
+    commits: Arc<CommitStats>,
     journal: Arc<Journal>,
     verification: Arc<Verification>,
 }
 
-impl Health for JournalHealth {
+impl Health for DiskHealth {
     fn healthy(&self) -> Result<(), String> {
         if self.journal.stats().is_available {
             Ok(())
@@ -60,7 +62,8 @@ impl Health for JournalHealth {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.healthy()
+        self.healthy()?;
+        if self.commits.is_failing() { Err("the store cannot be written".to_owned()) } else { Ok(()) }
     }
 
     fn remarks(&self) -> Vec<String> {
@@ -125,8 +128,9 @@ pub fn run(
         regions: &running.regions,
         scheme: if tls.is_some() { "https" } else { "http" },
     });
-    let health = Arc::new(JournalHealth {
+    let health = Arc::new(DiskHealth {
         anchor: Arc::clone(&running.anchor),
+        commits: running.records.commit_stats(),
         journal: Arc::clone(&running.journal),
         verification: Arc::clone(&running.verification),
     });

@@ -104,7 +104,7 @@ impl Deployment {
             &regions,
             Limits::default(),
             Arc::clone(&env),
-            outbox.clone(),
+            outbox,
         );
         let records = Arc::new(records.unwrap());
         let options = JournalOptions::new(directory.path().join("journal"));
@@ -114,7 +114,6 @@ impl Deployment {
             env,
             journal,
             keyring: Arc::clone(&keyring),
-            outbox,
             records: Arc::clone(&records),
             regions,
             strangers: Arc::new(strangers),

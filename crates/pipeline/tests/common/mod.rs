@@ -173,8 +173,7 @@ impl House {
             store: site.store.clone(),
         });
         let keyring = Arc::clone(&site.keyring);
-        let records =
-            Records::open(store, keyring, &[region()], Limits::default(), Arc::clone(&env), outbox.clone());
+        let records = Records::open(store, keyring, &[region()], Limits::default(), Arc::clone(&env), outbox);
         let records = Arc::new(records.unwrap());
         let options = JournalOptions {
             // The clock stands still, so the deadline must be none.
@@ -200,7 +199,6 @@ impl House {
             env,
             journal: Arc::clone(&journal),
             keyring: Arc::clone(&site.keyring),
-            outbox,
             records: Arc::clone(&records),
             regions: vec![region()],
             strangers: Arc::clone(&strangers),

@@ -1,6 +1,7 @@
 //! A store with a gate, a disk that fails when it is told to, a signer whose signatures are all good.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
@@ -61,10 +62,17 @@ impl Store for Gated {
     }
 }
 
-/// The switch of a disk: while it is on, nothing can be written.
+/// The switch of a disk: while it is on, nothing can be written. It can also be told which calls are to fail.
 #[derive(Clone, Default)]
 pub(crate) struct FailingFiles {
     is_failing: Arc<AtomicBool>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+#[derive(Default)]
+struct Plan {
+    calls: u64,
+    failing: Range<u64>,
 }
 
 struct Files(FailingFiles, DiskFiles);
@@ -79,8 +87,27 @@ impl FailingFiles {
         Files(self.clone(), files)
     }
 
+    /// How many calls there were.
+    pub(crate) fn calls(&self) -> u64 {
+        self.plan.lock().unwrap().calls
+    }
+
+    /// After `skipped` calls more, `count` fail.
+    pub(crate) fn fail_after(&self, skipped: u64, count: u64) {
+        let mut plan = self.plan.lock().unwrap();
+        let first = plan.calls + skipped;
+        plan.failing = first..first + count;
+    }
+
     fn works(&self) -> io::Result<()> {
-        if self.is_failing.load(SeqCst) { Err(io::Error::other("the test ordered a fault")) } else { Ok(()) }
+        let mut plan = self.plan.lock().unwrap();
+        let call = plan.calls;
+        plan.calls += 1;
+        if self.is_failing.load(SeqCst) || plan.failing.contains(&call) {
+            Err(io::Error::other("the test ordered a fault"))
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -136,7 +136,13 @@ proptest! {
     #[test]
     fn whatever_fails_the_states_stay_right(seed in any::<u64>()) {
         let deployment = Deployment::new();
-        let rates = FaultRates { fail_per_mille: 80, unknown_per_mille: 150, crash_per_mille: 0 };
+        let rates = FaultRates {
+            fail_per_mille: 80,
+            unknown_per_mille: 100,
+            late_per_mille: 50,
+            conflict_per_mille: 50,
+            ..FaultRates::default()
+        };
         deployment.store.fail_randomly(seed, rates);
         let mut random = SeededRandom::new(seed);
         let mut model = std::collections::BTreeMap::new();
@@ -167,7 +173,7 @@ proptest! {
             match deployment.records.commit_blocking(writes, Vec::new()) {
                 Ok(()) => *known = vec![next],
                 Err(CommitError::Unknown) => known.push(next),
-                Err(CommitError::Failed(_)) => {}
+                Err(CommitError::Conflict { .. } | CommitError::Failed(_)) => {}
                 Err(error) => prop_assert!(false, "{:?}", error),
             }
         }

@@ -2,6 +2,7 @@
 
 mod caches;
 mod commits;
+mod every_call;
 mod faults;
 mod golden;
 mod indexes;

@@ -27,6 +27,8 @@ struct Pool {
     idle: Vec<Connection>,
     opened: usize,
     closed: bool,
+    /// Nobody is to have a connection for a while.
+    paused: bool,
 }
 
 /// A place among the opened connections. Given up when it is dropped, and with it the connection, unless the
@@ -64,8 +66,23 @@ impl Readers {
         self.returned.notify_all();
     }
 
+    /// Runs `work` while there is no reading connection. Reads that come meanwhile wait.
+    pub(super) fn without<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let _pause = Pause(self);
+        let mut pool = self.pool();
+        pool.paused = true;
+        pool.opened -= pool.idle.len();
+        pool.idle.clear();
+        let waited = self.returned.wait_timeout_while(pool, self.wait, |pool| pool.opened > 0);
+        let (pool, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(pool);
+        if timeout.timed_out() { Err(StoreError::ReadersBusy) } else { work() }
+    }
+
     fn take(&self) -> Result<(Connection, Place<'_>), StoreError> {
-        let full = |pool: &mut Pool| !pool.closed && pool.idle.is_empty() && pool.opened >= self.readers_max;
+        let full = |pool: &mut Pool| {
+            !pool.closed && (pool.paused || (pool.idle.is_empty() && pool.opened >= self.readers_max))
+        };
         let waited = self.returned.wait_timeout_while(self.pool(), self.wait, full);
         let (mut pool, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         if pool.closed {
@@ -94,11 +111,24 @@ impl Place<'_> {
     fn give_back(mut self, connection: Connection) {
         self.returned = true;
         let mut pool = self.readers.pool();
-        if !pool.closed {
+        if pool.paused {
+            drop(connection);
+            pool.opened -= 1;
+        } else if !pool.closed {
             pool.idle.push(connection);
         }
         drop(pool);
-        self.readers.returned.notify_one();
+        self.readers.returned.notify_all();
+    }
+}
+
+/// Ends the pause when it is dropped.
+struct Pause<'a>(&'a Readers);
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        self.0.pool().paused = false;
+        self.0.returned.notify_all();
     }
 }
 
@@ -106,7 +136,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if !self.returned {
             self.readers.pool().opened -= 1;
-            self.readers.returned.notify_one();
+            self.readers.returned.notify_all();
         }
     }
 }
@@ -150,6 +180,23 @@ mod tests {
             assert!(matches!(result, Err(StoreError::AddressEmpty)));
             assert_eq!(counts(&readers), (0, 0));
         }
+        readers.with(|_| Ok(())).unwrap();
+        assert_eq!(counts(&readers), (1, 1));
+    }
+
+    #[test]
+    fn pause_waits_for_readers_that_are_out_and_ends() {
+        let directory = ScratchDirectory::new();
+        let readers = readers(&directory, 2);
+        readers.with(|_| nested(&readers, 1)).unwrap();
+        let held = readers.with(|_| readers.without(|| Ok(counts(&readers))));
+        assert!(matches!(held, Err(StoreError::ReadersBusy)));
+        readers.with(|_| Ok(())).unwrap();
+        let paused = readers.without(|| {
+            assert!(matches!(nested(&readers, 1), Err(StoreError::ReadersBusy)));
+            Ok(counts(&readers))
+        });
+        assert_eq!(paused.unwrap(), (0, 0));
         readers.with(|_| Ok(())).unwrap();
         assert_eq!(counts(&readers), (1, 1));
     }

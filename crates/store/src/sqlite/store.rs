@@ -93,6 +93,10 @@ impl Store for SqliteStore {
     ) -> Result<GroupCommit, CommitError> {
         check::group(batches).map_err(CommitError::Failed)?;
         let mut writer = self.shared.writer();
+        if self.shared.checkpointer.is_lost() {
+            // Without that connection an unknown outcome could not be settled.
+            self.shared.reopen(&mut writer).map_err(CommitError::Failed)?;
+        }
         self.shared.checkpointer.truncate_if_ready();
         let (commit, length) = writer.commit_group(batches, finish)?;
         drop(writer);
@@ -114,7 +118,7 @@ impl Store for SqliteStore {
 
     fn truncate_log(&self) -> Result<(), StoreError> {
         let mut writer = self.shared.writer();
-        writer.settle()?;
+        self.shared.ready(&mut writer)?;
         self.shared.checkpointer.truncate()
     }
 
@@ -126,8 +130,8 @@ impl Store for SqliteStore {
             tracing::error!("the checkpoint thread had panicked");
         }
         let mut writer = self.shared.writer();
+        let settled = self.shared.ready(&mut writer);
         self.shared.readers.close();
-        let settled = writer.settle();
         let truncated = settled.and_then(|()| self.shared.checkpointer.truncate());
         // All are closed, whatever the first error was.
         let closed = writer.close();
@@ -160,9 +164,45 @@ impl Shared {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Settles what is open, and has the log read anew if a checkpoint has failed.
+    fn ready(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        if self.checkpointer.has_failed() { self.reopen(writer) } else { writer.settle() }
+    }
+
+    /// Closes every connection and opens them again, so that SQLite reads the log anew.
+    ///
+    /// The writer is settled first. What is in the log then was acknowledged, and nothing of a failed commit is.
+    fn reopen(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        if !self.checkpointer.is_lost() {
+            writer.settle()?;
+        }
+        self.readers.without(|| {
+            writer.lose()?;
+            self.checkpointer.reopen(|| writer.settle())
+        })?;
+        tracing::warn!("the database was opened again after a checkpoint had failed");
+        Ok(())
+    }
+
+    fn reopen_locked(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        self.reopen(&mut writer)
+    }
+
     fn run_checkpoints(&self) {
         while let Some(due) = self.checkpointer.next() {
-            self.checkpointer.passive();
+            if self.checkpointer.has_failed()
+                && let Err(error) = self.reopen_locked()
+            {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the database could not be opened again yet");
+            } else {
+                self.checkpointer.passive();
+            }
+            if self.checkpointer.has_failed() {
+                self.checkpointer.put_off();
+                continue;
+            }
             if due == Due::Truncate {
                 self.checkpointer.ready_truncation();
             }

@@ -91,6 +91,20 @@ impl Writer {
         }
     }
 
+    /// Gives the connection up, so that the next use opens one.
+    pub(super) fn lose(&mut self) -> Result<(), StoreError> {
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::Ready(connection) => {
+                connection.close().map_err(|(_, error)| engine(error, "closing the database"))
+            }
+            State::Lost => Ok(()),
+            State::Closed => {
+                self.state = State::Closed;
+                Err(StoreError::Closed)
+            }
+        }
+    }
+
     /// Takes the connection out, leaving none.
     fn take(&mut self) -> Result<Connection, StoreError> {
         match std::mem::replace(&mut self.state, State::Lost) {

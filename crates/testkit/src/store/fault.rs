@@ -16,6 +16,8 @@ pub enum Call {
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// Every batch of the group that has a precondition conflicts, as if somebody else had been faster. Other calls fail.
+    Conflict,
     /// The process dies after the group was synced and before the answer: the group survives, and every later call on
     /// this store fails. Other calls: the process dies.
     CrashAfterSync,
@@ -27,9 +29,12 @@ pub enum Fault {
     UnknownApplied,
     /// The outcome of the commit is not told; it was not applied. Other calls fail.
     UnknownDropped,
+    /// The outcome of the commit is not told and not decided yet: the next calls are refused, and then it is applied,
+    /// unless the process dies before. Other calls fail.
+    UnknownLate,
 }
 
-/// How often calls fail of themselves, in a thousand. Those on commits alone are the last two.
+/// How often calls fail of themselves, in a thousand. Those on commits alone are all but the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FaultRates {
     pub fail_per_mille: u16,
@@ -37,6 +42,9 @@ pub struct FaultRates {
     pub crash_per_mille: u16,
     /// Half of the unknown outcomes were applied.
     pub unknown_per_mille: u16,
+    /// Unknown outcomes that are decided late.
+    pub late_per_mille: u16,
+    pub conflict_per_mille: u16,
 }
 
 /// What is to fail in the life of one store.
@@ -100,6 +108,12 @@ fn drawn(random: &mut SeededRandom, rates: FaultRates, call: Call) -> Option<Fau
     if random.chance(rates.unknown_per_mille) {
         return Some(if random.chance(500) { Fault::UnknownApplied } else { Fault::UnknownDropped });
     }
+    if random.chance(rates.late_per_mille) {
+        return Some(Fault::UnknownLate);
+    }
+    if random.chance(rates.conflict_per_mille) {
+        return Some(Fault::Conflict);
+    }
     None
 }
 
@@ -122,7 +136,13 @@ mod tests {
 
     #[test]
     fn drawn_faults_follow_from_the_seed() {
-        let rates = FaultRates { fail_per_mille: 100, crash_per_mille: 100, unknown_per_mille: 100 };
+        let rates = FaultRates {
+            fail_per_mille: 100,
+            crash_per_mille: 100,
+            unknown_per_mille: 100,
+            late_per_mille: 100,
+            conflict_per_mille: 100,
+        };
         let draws = |seed| {
             let mut plan = FaultPlan::default();
             plan.draw(seed, rates);
@@ -131,7 +151,9 @@ mod tests {
         assert_eq!(draws(1), draws(1));
         assert_ne!(draws(1), draws(2));
         use Fault::*;
-        for fault in [CrashAfterSync, CrashBeforeSync, Fail, UnknownApplied, UnknownDropped] {
+        for fault in
+            [Conflict, CrashAfterSync, CrashBeforeSync, Fail, UnknownApplied, UnknownDropped, UnknownLate]
+        {
             assert!(draws(1).contains(&Some(fault)), "{fault:?}");
         }
     }
@@ -139,7 +161,7 @@ mod tests {
     #[test]
     fn reads_draw_plain_failures_only() {
         let mut plan = FaultPlan::default();
-        plan.draw(1, FaultRates { fail_per_mille: 0, crash_per_mille: 1000, unknown_per_mille: 1000 });
+        plan.draw(1, FaultRates { crash_per_mille: 1000, unknown_per_mille: 1000, ..FaultRates::default() });
         assert!((0..100).all(|_| plan.next(Call::Get).is_none()));
         plan.draw(1, FaultRates { fail_per_mille: 1000, ..FaultRates::default() });
         assert_eq!(plan.next(Call::Get), Some(Fault::Fail));

@@ -31,8 +31,19 @@ struct Disk {
 struct Process {
     state: State,
     faults: FaultPlan,
+    late: Option<Late>,
     counters: Counters,
 }
+
+/// A group whose outcome is not decided yet.
+#[derive(Debug)]
+struct Late {
+    refusals_left: u32,
+    staged: Staged,
+}
+
+/// So many calls are refused before a late outcome is decided.
+const LATE_REFUSALS: u32 = 3;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
@@ -127,6 +138,14 @@ impl MemoryStore {
         let mut process = self.process();
         process.alive()?;
         process.counters.count(call);
+        if let Some(late) = &mut process.late {
+            if late.refusals_left > 0 {
+                late.refusals_left -= 1;
+                return Err(undecided(call));
+            }
+            // Under the lock, so that no other call comes in before the outcome is there.
+            process.late.take().map(|late| self.sync(late.staged));
+        }
         let fault = process.faults.next(call);
         process.counters.faults += u64::from(fault.is_some());
         Ok(fault)
@@ -140,7 +159,7 @@ impl MemoryStore {
                 self.crash();
                 Err(crashed())
             }
-            Some(Fault::Fail | Fault::UnknownApplied | Fault::UnknownDropped) => Err(ordered(call)),
+            Some(_) => Err(ordered(call)),
         }
     }
 
@@ -168,7 +187,8 @@ impl MemoryStore {
         let fault = if self.process().alive().is_err() { Some(Fault::CrashBeforeSync) } else { fault };
         let unknown = || CommitError::Unknown(ordered(Call::CommitGroup));
         match fault {
-            None => {
+            // Conflicts have become outcomes before; what else was in the group is applied.
+            None | Some(Fault::Conflict) => {
                 let revision = self.sync(staged);
                 self.process().counters.acknowledge(&outcomes);
                 Ok(GroupCommit { revision, outcomes })
@@ -188,6 +208,10 @@ impl MemoryStore {
                 Err(unknown())
             }
             Some(Fault::UnknownDropped) => Err(unknown()),
+            Some(Fault::UnknownLate) => {
+                self.process().late = Some(Late { refusals_left: LATE_REFUSALS, staged });
+                Err(CommitError::Unknown(undecided(Call::CommitGroup)))
+            }
         }
     }
 }
@@ -225,11 +249,19 @@ impl Store for MemoryStore {
         check::group(batches).map_err(CommitError::Failed)?;
         let _group = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = self.enter(Call::CommitGroup).map_err(CommitError::Failed)?;
+        let is_overtaken = |batch: &Batch| fault == Some(Fault::Conflict) && !batch.preconditions.is_empty();
         let mut staged = Staged::new();
         let outcomes: Vec<_> = {
             let disk = self.disk();
-            batches.iter().map(|batch| apply_batch(&disk.rows, &mut staged, batch)).collect()
+            let apply = |batch: &Batch| match batch.preconditions.first() {
+                Some(first) if is_overtaken(batch) => {
+                    BatchOutcome::Conflict { address: first.address.clone() }
+                }
+                _ => apply_batch(&disk.rows, &mut staged, batch),
+            };
+            batches.iter().map(apply).collect()
         };
+        let fault = fault.filter(|fault| *fault != Fault::Conflict);
         if !outcomes.iter().any(BatchOutcome::is_applied) {
             return match fault {
                 None => {
@@ -327,6 +359,11 @@ fn stage(staged: &mut Staged, op: &Op) {
 
 fn ordered(call: Call) -> StoreError {
     StoreError::Engine { action: format!("serving {call:?}"), source: "the test ordered a fault".into() }
+}
+
+fn undecided(call: Call) -> StoreError {
+    let source = "the outcome of a commit is not decided yet".into();
+    StoreError::Engine { action: format!("serving {call:?}"), source }
 }
 
 fn crashed() -> StoreError {

@@ -37,6 +37,33 @@ fn each_fault_of_a_commit_does_what_it_says() {
 }
 
 #[test]
+fn a_late_outcome_refuses_calls_until_it_is_decided_and_a_crash_decides_it() {
+    let store = MemoryStore::new();
+    store.fail_next(Call::CommitGroup, Fault::UnknownLate);
+    assert!(matches!(commit(&store, put("a", 1)), Err(CommitError::Unknown(_))));
+    assert!(store.get("a").is_err() && store.revision().is_err());
+    assert!(matches!(commit(&store, put("b", 1)), Err(CommitError::Failed(_))));
+    assert_eq!(store.get("a").unwrap().map(|row| row.version), Some(1));
+    assert_eq!((store.revision().unwrap(), has(&store, "b")), (1, false));
+    store.fail_next(Call::CommitGroup, Fault::UnknownLate);
+    assert!(matches!(commit(&store, put("c", 1)), Err(CommitError::Unknown(_))));
+    assert_eq!(store.restart().get("c").unwrap(), None);
+}
+
+#[test]
+fn an_ordered_conflict_meets_batches_that_have_preconditions() {
+    let store = MemoryStore::new();
+    store.fail_next(Call::CommitGroup, Fault::Conflict);
+    let precondition = Precondition { address: "a".into(), expect: Expect::Absent };
+    let group = [Batch { preconditions: vec![precondition], ..put("a", 1) }, put("b", 1)];
+    let done = store.commit_group(&group, &mut |_| Vec::new()).unwrap();
+    let conflict = BatchOutcome::Conflict { address: "a".into() };
+    assert_eq!(done.outcomes, [conflict, BatchOutcome::Applied]);
+    assert!(!has(&store, "a") && has(&store, "b"));
+    assert!(commit(&store, group[0].clone()).unwrap().outcomes[0].is_applied());
+}
+
+#[test]
 fn a_fault_of_a_read_fails_that_read_only() {
     let store = MemoryStore::new();
     store.fail_next(Call::Get, Fault::Fail);
