@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
-use strongroom_server::Places;
-use strongroom_types::{AccountId, RegionName};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use strongroom_server::{Places, PrincipalName};
+use strongroom_types::{AccessKeyId, AccountId, RegionName};
 
 /// A key management service that speaks AWS KMS's protocol.
 #[derive(Debug, Parser)]
@@ -23,6 +23,12 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Check, offline, that every row opens, every index agrees and every key material is there.
     Check(CheckArguments),
+    /// Access keys of the account's root user and of the operator: list, rotate, retire, reset. Needs the root key.
+    #[command(subcommand)]
+    Credential(CredentialCommand),
+    /// Regions of the deployment: list, add. Needs the root key.
+    #[command(subcommand)]
+    Region(RegionCommand),
     /// Read the audit journal: one CloudTrail record per line, or a verification of the whole.
     Audit(AuditArguments),
 }
@@ -94,4 +100,72 @@ pub(crate) struct AuditArguments {
     /// Verify every record, the chain and the signatures, and print a summary instead of the records
     #[arg(long)]
     pub(crate) verify: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Show the access keys, without their secrets.
+    List(PlaceArguments),
+    /// Make a second access key beside the first; both are good until one is retired.
+    Rotate(PrincipalArguments),
+    /// Take an access key away for ever.
+    Retire(RetireArguments),
+    /// Take all access keys of the principal away and make a new one: when one was lost, or seen by others.
+    Reset(PrincipalArguments),
+}
+
+/// Whose access keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrincipalKind {
+    /// The account's root user
+    Root,
+    /// The deployment's operator
+    Operator,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PrincipalArguments {
+    /// Whose access key
+    #[arg(value_enum)]
+    pub(crate) principal: PrincipalKind,
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+    /// The account whose root user is meant [default: the only one]
+    #[arg(long, value_name = "ID", value_parser = AccountId::parse)]
+    pub(crate) account: Option<AccountId>,
+}
+
+impl PrincipalArguments {
+    pub(crate) fn name(&self) -> PrincipalName {
+        match self.principal {
+            PrincipalKind::Root => PrincipalName::Root(self.account),
+            PrincipalKind::Operator => PrincipalName::Operator,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetireArguments {
+    /// The access key's id, such as AKIA…
+    #[arg(value_name = "ACCESS_KEY_ID", value_parser = AccessKeyId::parse)]
+    pub(crate) access_key_id: AccessKeyId,
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegionCommand {
+    /// Show the regions.
+    List(PlaceArguments),
+    /// Add a region, with keys of its own; the next `serve` serves it.
+    Add(RegionArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegionArguments {
+    /// The region's name, such as eu-central-1
+    #[arg(value_name = "NAME", value_parser = RegionName::parse)]
+    pub(crate) region: RegionName,
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
 }

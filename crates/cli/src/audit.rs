@@ -7,7 +7,7 @@ use strongroom_audit::{Entry, JournalReader, to_cloudtrail, verify};
 use strongroom_server::{Opened, Signer};
 
 use crate::arguments::AuditArguments;
-use crate::serve::ask_passphrase;
+use crate::passphrase::ask_passphrase;
 use crate::terminal::{Failure, aside, error, line};
 
 /// Reads while nobody writes: the data directory is locked meanwhile. The root key is needed to know which signatures

@@ -7,7 +7,7 @@ use strongroom_records::check::check;
 use strongroom_server::Opened;
 
 use crate::arguments::CheckArguments;
-use crate::serve::ask_passphrase;
+use crate::passphrase::ask_passphrase;
 use crate::terminal::{Failure, aside, line};
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {

@@ -3,7 +3,10 @@
 mod arguments;
 mod audit;
 mod check;
+mod credential;
 mod init;
+mod passphrase;
+mod region;
 mod serve;
 mod terminal;
 
@@ -30,7 +33,9 @@ fn run(command: &Command) -> Result<ExitCode, terminal::Failure> {
     match command {
         Command::Audit(arguments) => audit::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Credential(command) => credential::run(command),
         Command::Init(arguments) => init::run(arguments),
+        Command::Region(command) => region::run(command),
         Command::Serve(arguments) => serve::run(arguments),
     }
 }

@@ -1,16 +1,14 @@
 //! `strongroom serve`.
 
-use std::io;
-use std::path::Path;
 use std::process::ExitCode;
 
 use strongroom_server::{
-    Announcement, Config, Overrides, Shutdown, read_passphrase, run as run_server, start_logging,
-    stop_on_signals,
+    Announcement, Config, Overrides, Shutdown, run as run_server, start_logging, stop_on_signals,
 };
-use strongroom_types::{Credential, RegionName};
+use strongroom_types::RegionName;
 
 use crate::arguments::ServeArguments;
+use crate::passphrase::ask_passphrase;
 use crate::terminal::{Failure, line};
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
@@ -29,18 +27,6 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let ask = move || ask_passphrase(file);
     run_server(&config, &places, Some(&ask), &shutdown, &announce)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The passphrase of the root key, from the file that was named.
-pub(crate) fn ask_passphrase(file: Option<&Path>) -> io::Result<Credential> {
-    match file {
-        Some(path) => read_passphrase(path)
-            .map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))),
-        None => Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "name the file that holds it with `--passphrase-file`",
-        )),
-    }
 }
 
 /// What to paste into another terminal.

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use strongroom_crypto::{Keyring, KeyringEntry};
-use strongroom_store::{Batch, Op, Store};
+use strongroom_store::{Batch, BatchOutcome, Expect, Op, Precondition, Store};
 use strongroom_types::{AccessKeyId, AccountId, AliasName, Env, KeyId, RegionName, limits};
 use tokio::sync::oneshot;
 
-use crate::address::Address;
+use crate::address::{Address, RowScope};
 use crate::caches::Caches;
 use crate::committer::{self, Committer, Job};
 use crate::error::{CommitError, RecordsError};
@@ -18,8 +18,10 @@ use crate::states::{States, load_states, scopes};
 use crate::tables::Row;
 use crate::tables::access_key::AccessKeyRow;
 use crate::tables::alias::AliasRow;
+use crate::tables::deployment::DeploymentRow;
 use crate::tables::key::KeyRow;
 use crate::tables::outbox::OutboxRow;
+use crate::tables::state::StateRow;
 use crate::writes::{Loaded, Seen, Writes};
 
 /// How much may be kept in memory and in flight.
@@ -93,6 +95,45 @@ impl Records {
         }
         store.commit_group(&batches, &mut |_| Vec::new()).map_err(|e| committer::commit_error(&e))?;
         Ok(())
+    }
+
+    /// Adds a region to a deployment that nobody serves: its domain key (`entry`, of which `keyring` knows already), its
+    /// state row, its name in the deployment row, and the record of all that, in one batch.
+    pub fn add_region(
+        store: &dyn Store,
+        keyring: &Keyring,
+        region: &RegionName,
+        entry: &KeyringEntry,
+        mut record: Writes,
+    ) -> Result<(), CommitError> {
+        let failed = |error: RecordsError| CommitError::Failed(error);
+        let address = DeploymentRow::address();
+        let missing = || failed(RecordsError::MissingRow { address: address.to_string() });
+        let loaded = load::<DeploymentRow>(store, keyring, &address).map_err(failed)?.ok_or_else(missing)?;
+        let mut states = load_states(store, keyring, &loaded.regions).map_err(failed)?;
+        let scope = RowScope::Region(region.clone());
+        let state_address = StateRow::address(&scope);
+        states.insert_new(scope);
+        let mut regions = loaded.regions.clone();
+        regions.push(region.clone());
+        regions.sort();
+        record.update(&loaded, DeploymentRow { regions, ..(*loaded).clone() });
+        let mut batch = committer::seal(keyring, record, Vec::new()).map_err(failed).map(|sealed| {
+            states.apply(&sealed.deltas);
+            sealed.batch
+        })?;
+        let entry_address = entry.name.to_string();
+        for address in [entry_address.clone(), state_address.to_string()] {
+            batch.preconditions.push(Precondition { address, expect: Expect::Absent });
+        }
+        batch.ops.push(Op::Put { address: entry_address, version: 1, value: entry.wrapped.clone() });
+        batch.ops.extend(states.seal_touched(keyring).map_err(failed)?);
+        let group =
+            store.commit_group(&[batch], &mut |_| Vec::new()).map_err(|e| committer::commit_error(&e))?;
+        match group.outcomes.into_iter().next() {
+            Some(BatchOutcome::Conflict { address }) => Err(CommitError::Conflict { address }),
+            Some(BatchOutcome::Applied) | None => Ok(()),
+        }
     }
 
     /// Takes up an initialised store and starts the committing thread. Outbox rows go to `outbox` once they are committed.

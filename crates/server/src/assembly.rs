@@ -22,6 +22,7 @@ use strongroom_records::{
 use strongroom_store::{SqliteStore, Store};
 use strongroom_types::{AccessKeyId, AccountId, Credential, Env, RegionName};
 
+use crate::credentials_file::{CredentialsDraft, PROFILE_OPERATOR, PROFILE_ROOT};
 use crate::signer::Signer;
 
 /// Where things lie.
@@ -98,6 +99,10 @@ pub enum AssemblyError {
     NotInitialised { path: PathBuf },
     #[error("the store holds no deployment row: it was not made by `strongroom init`")]
     NoDeployment,
+    #[error(
+        "region `{region}` is of partition `{partition}`, which is not built; name one of aws, aws-cn or aws-us-gov"
+    )]
+    Partition { partition: &'static str, region: RegionName },
     #[error("cannot {doing}")]
     Part {
         doing: &'static str,
@@ -107,13 +112,13 @@ pub enum AssemblyError {
 }
 
 /// For `map_err`: a part of the assembly failed while doing something.
-fn part<E: std::error::Error + Send + Sync + 'static>(
+pub(crate) fn part<E: std::error::Error + Send + Sync + 'static>(
     doing: &'static str,
 ) -> impl FnOnce(E) -> AssemblyError {
     move |source| AssemblyError::Part { doing, source: Box::new(source) }
 }
 
-fn io_at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AssemblyError {
+pub(crate) fn io_at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AssemblyError {
     move |source| AssemblyError::Io { doing, path: path.to_owned(), source }
 }
 
@@ -157,6 +162,9 @@ pub fn initialise(places: &Places, new: NewDeployment, env: &dyn Env) -> Result<
     if places.is_initialised() {
         return Err(AssemblyError::AlreadyInitialised { path: places.data.clone() });
     }
+    for region in &new.regions {
+        known_partition(region)?;
+    }
     private_directory(&places.data)?;
     let _lock = lock(places)?;
     if places.root_key().exists() {
@@ -181,6 +189,14 @@ pub fn initialise(places: &Places, new: NewDeployment, env: &dyn Env) -> Result<
     store.close().map_err(part("close the store"))
 }
 
+/// Refuses a region of a partition whose ARNs would be wrong here.
+pub(crate) fn known_partition(region: &RegionName) -> Result<(), AssemblyError> {
+    match region.foreign_partition() {
+        Some(partition) => Err(AssemblyError::Partition { partition, region: region.clone() }),
+        None => Ok(()),
+    }
+}
+
 fn first_rows(new: NewDeployment, env: &dyn Env) -> Writes {
     let created = env.now();
     let account = new.account;
@@ -202,26 +218,19 @@ fn first_rows(new: NewDeployment, env: &dyn Env) -> Writes {
 
 /// An AWS shared-credentials file: `[default]` is the account's root, `[operator]` the deployment's operator.
 fn write_credentials(places: &Places, new: &NewDeployment) -> Result<(), AssemblyError> {
-    use std::io::Write;
-
     let path = places.credentials();
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(&path).map_err(io_at("create", &path))?;
-    for (profile, credential) in [("default", &new.root_credential), ("operator", &new.operator_credential)] {
-        let mut text = zeroize::Zeroizing::new(Vec::with_capacity(256));
-        text.extend_from_slice(format!("[{profile}]\naws_access_key_id = ").as_bytes());
-        text.extend_from_slice(credential.access_key_id.as_str().as_bytes());
-        text.extend_from_slice(b"\naws_secret_access_key = ");
-        text.extend_from_slice(credential.secret.expose());
-        text.extend_from_slice(b"\n");
-        file.write_all(&text).map_err(io_at("write", &path))?;
+    for (profile, credential) in
+        [(PROFILE_ROOT, &new.root_credential), (PROFILE_OPERATOR, &new.operator_credential)]
+    {
+        CredentialsDraft::write(&path, profile, credential)
+            .and_then(CredentialsDraft::install)
+            .map_err(io_at("write", &path))?;
     }
-    file.sync_all().map_err(io_at("sync", &path))
+    Ok(())
 }
 
 /// Creates a directory that only its owner can enter; one that exists is left as it is.
-fn private_directory(path: &Path) -> Result<(), AssemblyError> {
+pub(crate) fn private_directory(path: &Path) -> Result<(), AssemblyError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_at("create", path))
 }
 
@@ -243,20 +252,20 @@ fn lock(places: &Places) -> Result<DataLock, AssemblyError> {
     }
 }
 
-/// A deployment's store, opened with its root key and locked against other processes.
-pub struct Opened {
-    pub keyring: Arc<Keyring>,
-    pub regions: Vec<RegionName>,
-    pub store: Arc<dyn Store>,
-    lock: DataLock,
-}
-
 /// Asks for a passphrase, if the root key needs one.
 pub type AskPassphrase<'a> = &'a dyn Fn() -> io::Result<Credential>;
 
-impl Opened {
-    /// Locks, opens the store and unwraps the keyring.
-    pub fn open(places: &Places, passphrase: Option<AskPassphrase<'_>>) -> Result<Self, AssemblyError> {
+/// A deployment that this process has locked and whose root key it has not used yet: nothing in it can be opened.
+pub(crate) struct Sealed {
+    entries: Vec<KeyringEntry>,
+    lock: DataLock,
+    root_key: PathBuf,
+    store: SqliteStore,
+}
+
+impl Sealed {
+    /// Locks and opens the store, which tells nothing without the keyring.
+    pub(crate) fn lock(places: &Places) -> Result<Self, AssemblyError> {
         if !places.is_initialised() {
             return Err(AssemblyError::NotInitialised { path: places.data.clone() });
         }
@@ -268,10 +277,45 @@ impl Opened {
             let Places { data, root } = places.clone();
             return Err(AssemblyError::Interrupted { data, root });
         }
-        let root = open_root(&places.root_key(), passphrase).map_err(part("open the root key"))?;
-        let keyring = Keyring::open(&*root, &entries).map_err(part("open the keyring"))?;
+        Ok(Self { entries, lock, root_key: places.root_key(), store })
+    }
+
+    pub(crate) fn root(
+        &self,
+        passphrase: Option<AskPassphrase<'_>>,
+    ) -> Result<Box<dyn RootHolder>, AssemblyError> {
+        open_root(&self.root_key, passphrase).map_err(part("open the root key"))
+    }
+
+    pub(crate) fn keyring(&self, root: &dyn RootHolder) -> Result<Keyring, AssemblyError> {
+        Keyring::open(root, &self.entries).map_err(part("open the keyring"))
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &self.store
+    }
+
+    pub(crate) fn open(self, keyring: Keyring) -> Opened {
         let regions: Vec<RegionName> = keyring.regions().cloned().collect();
-        Ok(Self { keyring: Arc::new(keyring), regions, store: Arc::new(store), lock })
+        Opened { keyring: Arc::new(keyring), regions, store: Arc::new(self.store), lock: self.lock }
+    }
+}
+
+/// A deployment's store, opened with its root key and locked against other processes.
+pub struct Opened {
+    pub keyring: Arc<Keyring>,
+    pub regions: Vec<RegionName>,
+    pub store: Arc<dyn Store>,
+    lock: DataLock,
+}
+
+impl Opened {
+    /// Locks, opens the store and unwraps the keyring.
+    pub fn open(places: &Places, passphrase: Option<AskPassphrase<'_>>) -> Result<Self, AssemblyError> {
+        let sealed = Sealed::lock(places)?;
+        let root = sealed.root(passphrase)?;
+        let keyring = sealed.keyring(&*root)?;
+        Ok(sealed.open(keyring))
     }
 }
 

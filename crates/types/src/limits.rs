@@ -97,6 +97,11 @@ pub const STRANGER_LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Failures of callers that are not known yet are written at most this often; the rest is counted.
 pub const STRANGER_RECORDS_PER_SECOND_MAX: u32 = 100;
 
+/// Access keys of one principal (AWS IAM user guide, quotas): the second one is there while programs change over.
+pub const ACCESS_KEYS_PER_PRINCIPAL_MAX: usize = 2;
+/// A shared-credentials file that is to be rewritten may not be larger.
+pub const CREDENTIALS_FILE_BYTES_MAX: usize = 1024 * 1024;
+
 /// Regions of one deployment.
 pub const REGIONS_MAX: usize = 64;
 /// Region names are not longer (AWS KMS API reference, RegionType).
