@@ -15,6 +15,7 @@ mod checkpoint;
 mod cloudtrail;
 mod error;
 mod event;
+mod extent;
 mod files;
 mod format;
 mod journal;
@@ -35,6 +36,7 @@ pub use event::{
     Event, EventError, EventKind, EventSource, Failure, Field, Identity, IdentityKind, Items, Parameters,
     Resource, TlsDetails, Value,
 };
+pub use extent::{Extent, extents};
 pub use files::{DiskFiles, SegmentFile, SegmentFiles};
 pub use format::HeaderFault;
 pub use journal::{Journal, JournalOptions, Place, Synced, Ticket};

@@ -21,8 +21,14 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Serve a deployment's keys.
     Serve(ServeArguments),
+    /// Give a sealed server the passphrase of its root key.
+    Unseal(UnsealArguments),
     /// Check, offline, that every row opens, every index agrees and every key material is there.
     Check(CheckArguments),
+    /// Write a sealed backup to a new file, beside a running server or not. Needs the root key.
+    Backup(BackupArguments),
+    /// Make a data directory of a backup, and check it. Needs the root key.
+    Restore(RestoreArguments),
     /// Access keys of the account's root user and of the operator: list, rotate, retire, reset. Needs the root key.
     #[command(subcommand)]
     Credential(CredentialCommand),
@@ -82,6 +88,9 @@ pub(crate) struct ServeArguments {
     /// A configuration file (TOML); what is said here wins over what it says
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Where to wait for the passphrase if the server starts sealed [default: `unseal.sock` in the data directory]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unseal_socket: Option<PathBuf>,
     /// Allow an address that is not loopback without TLS: keys and plaintexts then cross the network in the clear
     #[arg(long)]
     pub(crate) insecure_plaintext: bool,
@@ -168,4 +177,35 @@ pub(crate) struct RegionArguments {
     pub(crate) region: RegionName,
     #[command(flatten)]
     pub(crate) places: PlaceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+    /// The file to write; one that exists is not overwritten
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+    /// The backup to restore; `--data` names a directory that is empty or not there yet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnsealArguments {
+    /// The data directory of the server
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Read the passphrase from the first line of this file [default: ask at the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Where the server waits [default: `unseal.sock` in the data directory]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unseal_socket: Option<PathBuf>,
 }

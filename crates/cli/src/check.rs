@@ -14,7 +14,11 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let places = arguments.places.places();
     let file = arguments.places.passphrase_file();
     let ask = move || ask_passphrase(file);
-    let opened = Opened::open(&places, Some(&ask))?;
+    check_opened(&Opened::open(&places, Some(&ask))?)
+}
+
+/// Checks what is open already and tells what it found.
+pub(crate) fn check_opened(opened: &Opened) -> Result<ExitCode, Failure> {
     // Draws itself only on a terminal, and only once the check has been running for a while.
     let bar = ProgressBar::new_spinner().with_message("rows checked");
     bar.set_style(ProgressStyle::with_template("{spinner} {pos} {msg}, {elapsed}")?);

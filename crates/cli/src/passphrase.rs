@@ -1,7 +1,7 @@
 //! Where the passphrase of a root key comes from: a file that was named, or the person at the terminal.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -14,10 +14,11 @@ pub(crate) fn ask_passphrase(file: Option<&Path>) -> io::Result<Credential> {
     match file {
         Some(path) => read_passphrase(path)
             .map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))),
-        None => ask_terminal().map_err(|error| {
+        None if io::stdin().is_terminal() => ask_terminal(),
+        None => {
             let way_out = "name the file that holds it with `--passphrase-file`";
-            io::Error::new(error.kind(), format!("there is no terminal to ask at ({error}); {way_out}"))
-        }),
+            Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no terminal to ask at; {way_out}")))
+        }
     }
 }
 

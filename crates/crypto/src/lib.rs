@@ -1,7 +1,7 @@
 //! The only crate that sees key bytes.
 //!
 //! Everything at rest is sealed here and opened here: rows ([`Cell`]), key material ([`WrappedKey`]), callers' data
-//! ([`Blob`]), paging markers. Keys hang from one root: a [`RootHolder`] wraps the domain and service keys of a
+//! ([`Blob`]), paging markers, frames of backups ([`BackupKey`]). Keys hang from one root: a [`RootHolder`] wraps the domain and service keys of a
 //! [`Keyring`], and those seal the rest. The byte formats stand in `docs/formats.md`; golden tests hold them.
 //!
 //! What it guarantees:
@@ -15,6 +15,7 @@
 //! the time), lock memory or forbid core dumps (the process does both for all of its memory at start).
 
 mod aead;
+mod backup;
 mod blob;
 mod checkpoint;
 mod digest;
@@ -33,6 +34,7 @@ mod row;
 mod secret;
 mod state;
 
+pub use backup::{BACKUP_FRAME_OVERHEAD_BYTES, BackupFrame, BackupKey};
 pub use blob::{BLOB_OVERHEAD_BYTES, Blob, BlobError, DecryptError, SymmetricKey};
 pub use checkpoint::verify_checkpoint;
 pub use digest::{Sha256, sha256};

@@ -23,8 +23,9 @@ pub trait Health: Send + Sync + 'static {
     /// The process works: the journal can be written. If not, a restart or an operator is needed.
     fn healthy(&self) -> Result<(), String>;
 
-    /// Requests can be served: healthy, unsealed, started. If not, it may help to wait.
-    fn ready(&self) -> Result<(), String>;
+    /// Requests can be served: healthy, unsealed, started. If not, it may help to wait. If so, there may be something that
+    /// an operator should see.
+    fn ready(&self) -> Result<Option<String>, String>;
 }
 
 /// What the admin listener shows.
@@ -43,7 +44,7 @@ impl Admin {
             return Ok(reply);
         }
         Ok(match request.uri().path() {
-            "/healthz" => verdict(self.health.healthy()),
+            "/healthz" => verdict(self.health.healthy().map(|()| None)),
             "/metrics" => self.metrics(),
             "/readyz" if self.shutdown.is_triggered() => verdict(Err("shutting down".to_owned())),
             "/readyz" => verdict(self.health.ready()),
@@ -59,9 +60,10 @@ impl Admin {
     }
 }
 
-fn verdict(result: Result<(), String>) -> Reply {
+fn verdict(result: Result<Option<String>, String>) -> Reply {
     match result {
-        Ok(()) => text(StatusCode::OK, "ok\n"),
+        Ok(None) => text(StatusCode::OK, "ok\n"),
+        Ok(Some(remark)) => reply(StatusCode::OK, TEXT, format!("ok; {remark}\n").into()),
         Err(reason) => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n").into()),
     }
 }

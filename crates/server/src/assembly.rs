@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use strongroom_audit::{Journal, JournalOptions, StrangerLog};
 use strongroom_crypto::{
-    FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootHolder, open_root,
+    FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootError, RootHolder, open_root,
 };
 use strongroom_kms::Service;
 use strongroom_pipeline::{Corridor, Drainer, OutboxSender};
@@ -59,11 +59,21 @@ impl Places {
         self.root.join("credentials")
     }
 
+    /// Where a sealed server waits for the passphrase, unless it is said elsewhere.
+    pub fn unseal_socket(&self) -> PathBuf {
+        self.data.join("unseal.sock")
+    }
+
+    /// The file that keeps room on the disk.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.data.join("reserve")
+    }
+
     fn strangers(&self) -> PathBuf {
         self.data.join("strangers")
     }
 
-    fn is_initialised(&self) -> bool {
+    pub(crate) fn is_initialised(&self) -> bool {
         self.data.join("strongroom.sqlite3").exists()
     }
 }
@@ -240,7 +250,7 @@ pub(crate) struct DataLock {
     _file: File,
 }
 
-fn lock(places: &Places) -> Result<DataLock, AssemblyError> {
+pub(crate) fn lock(places: &Places) -> Result<DataLock, AssemblyError> {
     let path = places.lock();
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
@@ -269,7 +279,10 @@ impl Sealed {
         if !places.is_initialised() {
             return Err(AssemblyError::NotInitialised { path: places.data.clone() });
         }
-        let lock = lock(places)?;
+        Self::locked(places, lock(places)?)
+    }
+
+    pub(crate) fn locked(places: &Places, lock: DataLock) -> Result<Self, AssemblyError> {
         let store = SqliteStore::open(&places.data).map_err(part("open the store"))?;
         let entries = keyring_entries(&store)?;
         if entries.is_empty() {
@@ -289,6 +302,28 @@ impl Sealed {
 
     pub(crate) fn keyring(&self, root: &dyn RootHolder) -> Result<Keyring, AssemblyError> {
         Keyring::open(root, &self.entries).map_err(part("open the keyring"))
+    }
+
+    /// Whether the root key file is wrapped by a passphrase. Any other trouble with it is an error.
+    pub(crate) fn needs_passphrase(&self) -> Result<bool, AssemblyError> {
+        match open_root(&self.root_key, None) {
+            Ok(_) => Ok(false),
+            Err(RootError::PassphraseNeeded { .. }) => Ok(true),
+            Err(error) => Err(part("open the root key")(error)),
+        }
+    }
+
+    /// The regions that the keyring has keys of. Not authentic before the keyring is open.
+    pub(crate) fn regions(&self) -> Vec<RegionName> {
+        let mut regions: Vec<RegionName> = Vec::new();
+        for entry in &self.entries {
+            if let KeyringName::RegionDomain { region, .. } = &entry.name
+                && !regions.contains(region)
+            {
+                regions.push(region.clone());
+            }
+        }
+        regions
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

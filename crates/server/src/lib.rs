@@ -8,12 +8,15 @@
 
 mod admin;
 mod assembly;
+mod backup;
 mod body;
 mod config;
 mod connection;
 mod credentials;
 mod credentials_file;
+mod disk;
 mod env;
+mod gate;
 mod handle;
 mod hardening;
 mod listen;
@@ -27,18 +30,20 @@ mod serve;
 mod shutdown;
 mod signals;
 mod signer;
+mod unseal;
 
 pub use admin::Health;
 pub use assembly::{
     AskPassphrase, AssemblyError, NewCredential, NewDeployment, Opened, Places, initialise, read_passphrase,
 };
+pub use backup::{BackedUp, BackupError, BackupHeader, Restored, backup, restore};
 pub use config::{Bounded, Config, ConfigError, LogFormat, LogLevel, Overrides};
 pub use credentials::{AccessKey, Credentials, PrincipalName, Rotated};
 pub use env::SystemEnv;
 pub use handle::Service;
 pub use hardening::{HardeningError, harden, raise_open_files};
 pub use listen::{ListenError, Listeners};
-pub use logging::{LoggingError, start_logging};
+pub use logging::{LogFile, LoggingError, start_logging};
 pub use metrics::{Metrics, Recorder};
 pub use offline::OfflineError;
 pub use regions::add_region;
@@ -47,3 +52,4 @@ pub use serve::{Parts, ServeError, serve};
 pub use shutdown::Shutdown;
 pub use signals::{SignalsError, stop_on_signals};
 pub use signer::Signer;
+pub use unseal::{UnsealError, unseal};

@@ -113,9 +113,10 @@ pub(crate) fn record(
     details: Vec<Field<'_>>,
 ) {
     let created = env.now();
+    let request_id = RequestId::from_random(env.random_id());
     let event = Event {
         id: RequestId::from_random(env.random_id()),
-        request_id: None,
+        request_id: Some(request_id),
         time: created,
         region: Cow::Borrowed(region.as_str()),
         kind: EventKind::ServiceEvent,
@@ -142,6 +143,6 @@ pub(crate) fn record(
     };
     let mut bytes = Vec::with_capacity(512);
     event.encode(&mut bytes);
-    let address = OutboxRow::address(region, &RequestId::from_random(env.random_id()));
+    let address = OutboxRow::address(region, &request_id);
     writes.create(address, OutboxRow { created, event: bytes });
 }

@@ -91,8 +91,8 @@ impl Health for FakeHealth {
         }
     }
 
-    fn ready(&self) -> Result<(), String> {
-        self.healthy()
+    fn ready(&self) -> Result<Option<String>, String> {
+        self.healthy().map(|()| None)
     }
 }
 
