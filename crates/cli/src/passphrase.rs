@@ -77,7 +77,6 @@ fn read_line(from: &mut impl Read) -> io::Result<Credential> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "test code")]
 mod tests {
     use super::*;
 
