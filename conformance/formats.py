@@ -394,6 +394,75 @@ class Checkpoint:
         return cls(number(signed[:8]), signed[8:40], number(signed[40:48]), signed[48:80], state)
 
 
+# Backups
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup file, opened with the root key."""
+
+    created: int
+    revision: int
+    program: str
+    keys: list[str]
+    rows: dict[str, StoredRow]
+    segments: dict[str, bytes] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path, root: Root) -> "Backup":
+        data = path.read_bytes()
+        expect(data[:9] == b"SRBACKUP\x01", "not a backup of version 1")
+        end = 13 + number(data[9:13])
+        header, texts = data[:end], take_fields(data[29:end])
+        key = root.unwrap(texts[0], fields(b"backup", b"file", be32(1)))
+        parts, frame = [], 0
+        while True:
+            kind, size = data[end], number(data[end + 1 : end + 5])
+            sealed = data[end + 5 : end + 5 + size]
+            aad = b"strongroom/backup/v1\0" + fields(hashlib.sha256(header).digest(), be64(frame), bytes([kind]))
+            plain = gcm_open(f"frame {frame}", key, sealed[:12], sealed[12:], aad)
+            expect(len(plain) <= 1_048_576, "a frame is too long")
+            end, frame = end + 5 + size, frame + 1
+            if kind == 3:
+                break
+            if kind == 1:
+                parts.append([plain.decode(), b""])
+            else:
+                expect(kind == 2, "a frame is of no known kind")
+                parts[-1][1] += plain
+        listed = [fields(name.encode()) + be64(len(part)) + hashlib.sha256(part).digest() for name, part in parts]
+        expect(plain == hashlib.sha256(b"".join(listed)).digest(), "the list of parts is another")
+        expect(end == len(data), "bytes follow the end")
+        (name, rows), *rest = parts
+        expect(name == "rows" and all(name.startswith("journal/") for name, _ in rest), "parts are not in their place")
+        texts = [text.decode() for text in texts[1:]]
+        segments = {name.removeprefix("journal/"): part for name, part in rest}
+        return cls(number(data[13:21]), number(data[21:29]), texts[0], texts[1:], cls._rows(rows), segments)
+
+    @staticmethod
+    def _rows(data: bytes) -> dict[str, StoredRow]:
+        found = {}
+        while data:
+            size = number(data[:4])
+            address, data = data[4 : 4 + size].decode(), data[4 + size :]
+            version, size = number(data[:8]), number(data[8:12])
+            expect(not found or address > max(found), "rows are not in their order")
+            found[address] = StoredRow(address, version, data[12 : 12 + size])
+            data = data[12 + size :]
+        return found
+
+
+def take_fields(data: bytes) -> list[bytes]:
+    """The reverse of `fields`."""
+    found = []
+    while data:
+        size = number(data[:4])
+        expect(len(data) >= 4 + size, "a field is cut short")
+        found.append(data[4 : 4 + size])
+        data = data[4 + size :]
+    return found
+
+
 def _crc32c_table() -> list[int]:
     table = []
     for byte in range(256):

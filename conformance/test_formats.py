@@ -400,7 +400,7 @@ def test_wrong_passphrase_is_refused(guarded, guarded_blob, command):
     assert "incorrect horse" not in refused.stderr + refused.stdout
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "audit"])
+@pytest.mark.parametrize("command", ["check", "audit"])
 def test_missing_passphrase_is_asked_for(guarded, guarded_blob, command):
     without = Guarded(guarded.home, guarded.account, guarded.regions)
     refused = run(*arguments(without, command))

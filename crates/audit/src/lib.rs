@@ -16,6 +16,7 @@ mod checkpoint;
 mod cloudtrail;
 mod error;
 mod event;
+mod extent;
 mod files;
 mod format;
 mod journal;
@@ -37,6 +38,7 @@ pub use event::{
     Event, EventError, EventKind, EventSource, Failure, Field, Identity, IdentityKind, Items, Parameters,
     Resource, TlsDetails, Value,
 };
+pub use extent::{Extent, extents};
 pub use files::{DiskFiles, SegmentFile, SegmentFiles};
 pub use format::HeaderFault;
 pub use journal::{Appenders, Journal, JournalEnd, JournalOptions, Place, Synced, Ticket};

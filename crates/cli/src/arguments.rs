@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
-use strongroom_server::Places;
-use strongroom_types::{AccountId, RegionName};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use strongroom_server::{Places, PrincipalName};
+use strongroom_types::{AccessKeyId, AccountId, RegionName};
 
 /// A key management service that speaks AWS KMS's protocol.
 #[derive(Debug, Parser)]
@@ -21,8 +21,20 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Serve a deployment's keys.
     Serve(ServeArguments),
+    /// Give a sealed server the passphrase of its root key.
+    Unseal(UnsealArguments),
     /// Check, offline, that every row opens, every index agrees and every key material is there.
     Check(CheckArguments),
+    /// Write a sealed backup to a new file, beside a running server or not. Needs the root key.
+    Backup(BackupArguments),
+    /// Make a data directory of a backup, and check it. Needs the root key.
+    Restore(RestoreArguments),
+    /// Access keys of the account's root user and of the operator: list, rotate, retire, reset. Needs the root key.
+    #[command(subcommand)]
+    Credential(CredentialCommand),
+    /// Regions of the deployment: list, add. Needs the root key.
+    #[command(subcommand)]
+    Region(RegionCommand),
     /// Read the audit journal: one CloudTrail record per line, or a verification of the whole.
     Audit(AuditArguments),
     /// Make a CA and certificates to try TLS out with.
@@ -85,6 +97,9 @@ pub(crate) struct ServeArguments {
     /// A configuration file (TOML); what is said here wins over what it says
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Where to wait for the passphrase if the server starts sealed [default: `unseal.sock` in the data directory]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unseal_socket: Option<PathBuf>,
     /// Allow an address that is not loopback without TLS: keys and plaintexts then cross the network in the clear
     #[arg(long)]
     pub(crate) insecure_plaintext: bool,
@@ -131,4 +146,103 @@ pub(crate) struct DevCertArguments {
     /// A further host name or address of the server; may be given several times
     #[arg(long = "name", value_name = "HOST")]
     pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Show the access keys, without their secrets.
+    List(PlaceArguments),
+    /// Make a second access key beside the first; both are good until one is retired.
+    Rotate(PrincipalArguments),
+    /// Take an access key away for ever.
+    Retire(RetireArguments),
+    /// Take all access keys of the principal away and make a new one: when one was lost, or seen by others.
+    Reset(PrincipalArguments),
+}
+
+/// Whose access keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrincipalKind {
+    /// The account's root user
+    Root,
+    /// The deployment's operator
+    Operator,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PrincipalArguments {
+    /// Whose access key
+    #[arg(value_enum)]
+    pub(crate) principal: PrincipalKind,
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+    /// The account whose root user is meant [default: the only one]
+    #[arg(long, value_name = "ID", value_parser = AccountId::parse)]
+    pub(crate) account: Option<AccountId>,
+}
+
+impl PrincipalArguments {
+    pub(crate) fn name(&self) -> PrincipalName {
+        match self.principal {
+            PrincipalKind::Root => PrincipalName::Root(self.account),
+            PrincipalKind::Operator => PrincipalName::Operator,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetireArguments {
+    /// The access key's id, such as AKIA…
+    #[arg(value_name = "ACCESS_KEY_ID", value_parser = AccessKeyId::parse)]
+    pub(crate) access_key_id: AccessKeyId,
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegionCommand {
+    /// Show the regions.
+    List(PlaceArguments),
+    /// Add a region, with keys of its own; the next `serve` serves it.
+    Add(RegionArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegionArguments {
+    /// The region's name, such as eu-central-1
+    #[arg(value_name = "NAME", value_parser = RegionName::parse)]
+    pub(crate) region: RegionName,
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+    /// The file to write; one that exists is not overwritten
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+    /// The backup to restore; `--data` names a directory that is empty or not there yet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnsealArguments {
+    /// The data directory of the server
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Read the passphrase from the first line of this file [default: ask at the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Where the server waits [default: `unseal.sock` in the data directory]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unseal_socket: Option<PathBuf>,
 }

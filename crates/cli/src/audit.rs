@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use strongroom_audit::{Entry, JournalReader, to_cloudtrail, verify};
-use strongroom_server::{Opened, Signer};
+use strongroom_server::{Opened, Places, Signer};
 
 use crate::arguments::AuditArguments;
-use crate::serve::ask_passphrase;
+use crate::passphrase::ask_passphrase;
 use crate::terminal::{Failure, aside, error, line};
 
 /// Reads while nobody writes: the data directory is locked meanwhile. The root key is needed to know which signatures
@@ -19,28 +19,7 @@ pub(crate) fn run(arguments: &AuditArguments) -> Result<ExitCode, Failure> {
     let opened = Opened::open(&places, Some(&ask))?;
     let signer = Arc::new(Signer::new(Arc::clone(&opened.keyring))?);
     if arguments.verify {
-        let report = verify(&places.journal(), signer)?;
-        line(&format!("{:>10}  segments", report.segments));
-        line(&format!("{:>10}  records", report.records));
-        line(&format!("{:>10}  checkpoints", report.checkpoints));
-        for problem in &report.problems {
-            error(problem);
-        }
-        if report.problems_unlisted > 0 {
-            aside(&format!("and {} more problems", report.problems_unlisted));
-        }
-        if let Some(tail) = &report.torn_tail {
-            aside(&format!(
-                "the newest segment, `{}`, ends in {} bytes that are no whole record: the process was killed while it \
-                 wrote them, and nobody was answered for them; the next `strongroom serve` cuts them off and notes it",
-                tail.segment, tail.bytes
-            ));
-        }
-        if report.is_sound() {
-            line("sound: every record is whole, in its place in the chain, and every checkpoint is signed");
-            return Ok(ExitCode::SUCCESS);
-        }
-        return Ok(ExitCode::FAILURE);
+        return verify_journal(&places, signer);
     }
     for record in JournalReader::open(&places.journal(), signer)? {
         let record = record?;
@@ -55,4 +34,30 @@ pub(crate) fn run(arguments: &AuditArguments) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Verifies a journal and tells what it found.
+pub(crate) fn verify_journal(places: &Places, signer: Arc<Signer>) -> Result<ExitCode, Failure> {
+    let report = verify(&places.journal(), signer)?;
+    line(&format!("{:>10}  segments", report.segments));
+    line(&format!("{:>10}  records", report.records));
+    line(&format!("{:>10}  checkpoints", report.checkpoints));
+    for problem in &report.problems {
+        error(problem);
+    }
+    if report.problems_unlisted > 0 {
+        aside(&format!("and {} more problems", report.problems_unlisted));
+    }
+    if let Some(tail) = &report.torn_tail {
+        aside(&format!(
+            "the newest segment, `{}`, ends in {} bytes that are no whole record: the process was killed while it \
+             wrote them, and nobody was answered for them; the next `strongroom serve` cuts them off and notes it",
+            tail.segment, tail.bytes
+        ));
+    }
+    if report.is_sound() {
+        line("sound: every record is whole, in its place in the chain, and every checkpoint is signed");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
 }

@@ -2,11 +2,17 @@
 
 mod arguments;
 mod audit;
+mod backup;
 mod check;
+mod credential;
 mod dev_cert;
 mod init;
+mod passphrase;
+mod region;
+mod restore;
 mod serve;
 mod terminal;
+mod unseal;
 
 use std::process::ExitCode;
 
@@ -34,9 +40,14 @@ fn run(command: &Command) -> Result<ExitCode, terminal::Failure> {
     strongroom_server::harden()?;
     match command {
         Command::Audit(arguments) => audit::run(arguments),
+        Command::Backup(arguments) => backup::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Credential(command) => credential::run(command),
         Command::DevCert(arguments) => dev_cert::run(arguments),
         Command::Init(arguments) => init::run(arguments),
+        Command::Region(command) => region::run(command),
+        Command::Restore(arguments) => restore::run(arguments),
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Unseal(arguments) => unseal::run(arguments),
     }
 }

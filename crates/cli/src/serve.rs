@@ -1,16 +1,16 @@
 //! `strongroom serve`.
 
-use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use strongroom_server::{
-    Announcement, Config, Overrides, Shutdown, TlsConfig, read_passphrase, run as run_server, start_logging,
-    stop_on_signals,
+    Announcement, AskPassphrase, Config, LogFile, Overrides, Shutdown, TlsConfig, run as run_server,
+    start_logging, stop_on_signals,
 };
-use strongroom_types::{Credential, RegionName};
+use strongroom_types::RegionName;
 
 use crate::arguments::ServeArguments;
+use crate::passphrase::ask_passphrase;
 use crate::terminal::{Failure, line};
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
@@ -28,36 +28,31 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
         ..Overrides::default()
     };
     let config = Config::load(arguments.config.as_deref(), &overrides)?;
-    start_logging(config.log_format, config.log_level)?;
+    let log_file = config.log_file().map(LogFile::open).transpose()?;
+    start_logging(config.log_format, config.log_level, log_file.as_ref())?;
     let shutdown = Shutdown::new();
-    stop_on_signals(shutdown.clone())?;
+    stop_on_signals(shutdown.clone(), log_file)?;
     let places = arguments.places.places();
     let file = arguments.places.passphrase_file();
     let ask = move || ask_passphrase(file);
-    run_server(&config, &places, Some(&ask), &shutdown, &announce)?;
+    // Without a file nobody is asked: a service has no terminal. What needs a passphrase then starts sealed.
+    let passphrase = file.is_some().then_some(&ask as AskPassphrase<'_>);
+    let socket = arguments.unseal_socket.clone().unwrap_or_else(|| places.unseal_socket());
+    run_server(&config, &places, passphrase, &socket, &shutdown, &announce)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The passphrase of the root key, from the file that was named.
-pub(crate) fn ask_passphrase(file: Option<&Path>) -> io::Result<Credential> {
-    match file {
-        Some(path) => read_passphrase(path)
-            .map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))),
-        None => Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "name the file that holds it with `--passphrase-file`",
-        )),
-    }
 }
 
 /// What to paste into another terminal.
 fn announce(announcement: &Announcement<'_>) {
-    let Announcement { accounts, address, admin_address, places, regions, scheme } = announcement;
+    let Announcement { accounts, address, admin_address, places, regions, scheme, sealed } = announcement;
     let names: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
     let accounts: Vec<String> = accounts.iter().map(ToString::to_string).collect();
     let credentials = std::path::absolute(places.credentials()).unwrap_or_else(|_| places.credentials());
     let credentials = credentials.display();
     let region = names.first().copied().unwrap_or_default();
+    if let Some(socket) = sealed {
+        return announce_sealed(announcement, socket);
+    }
     line(&format!("Strongroom {} is serving AWS KMS's protocol.", env!("CARGO_PKG_VERSION")));
     line("");
     line(&format!("  endpoint     {scheme}://{address}"));
@@ -83,4 +78,21 @@ fn announce(announcement: &Announcement<'_>) {
     );
     line("");
     line("Ctrl-C stops it.");
+}
+
+fn announce_sealed(announcement: &Announcement<'_>, socket: &Path) {
+    let Announcement { address, admin_address, places, scheme, .. } = announcement;
+    line(&format!("Strongroom {} is sealed: its root key needs a passphrase.", env!("CARGO_PKG_VERSION")));
+    line("");
+    line(&format!("  endpoint     {scheme}://{address}, where every request is refused for now"));
+    line(&format!("  health       http://{admin_address}/readyz"));
+    line("");
+    line("In another terminal:");
+    line("");
+    let data = places.data.display();
+    if socket == places.unseal_socket() {
+        line(&format!("  strongroom unseal --data {data}"));
+    } else {
+        line(&format!("  strongroom unseal --data {data} --unseal-socket {}", socket.display()));
+    }
 }

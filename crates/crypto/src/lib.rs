@@ -1,8 +1,9 @@
 //! The only crate that sees key bytes.
 //!
 //! Everything at rest is sealed here and opened here: rows ([`Cell`]), key material ([`WrappedKey`]), callers' data
-//! ([`Blob`]), paging markers, the anchor. Keys hang from one root: a [`RootHolder`] wraps the domain and service keys
-//! of a [`Keyring`], and those seal the rest. The byte formats stand in `docs/formats.md`; golden tests hold them.
+//! ([`Blob`]), paging markers, the anchor, frames of backups ([`BackupKey`]). Keys hang from one root: a [`RootHolder`]
+//! wraps the domain and service keys of a [`Keyring`], and those seal the rest. The byte formats stand in
+//! `docs/formats.md`; golden tests hold them.
 //!
 //! What it guarantees:
 //! - Key bytes leave wrapped or not at all. No public function takes or returns them; [`WrappedKey`] keeps the
@@ -16,6 +17,7 @@
 
 mod aead;
 mod anchor;
+mod backup;
 mod blob;
 mod checkpoint;
 mod digest;
@@ -35,6 +37,7 @@ mod secret;
 mod state;
 
 pub use anchor::ANCHOR_OVERHEAD_BYTES;
+pub use backup::{BACKUP_FRAME_OVERHEAD_BYTES, BackupFrame, BackupKey};
 pub use blob::{BLOB_OVERHEAD_BYTES, Blob, BlobError, DecryptError, SymmetricKey};
 pub use checkpoint::verify_checkpoint;
 pub use digest::{Sha256, sha256};

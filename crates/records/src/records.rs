@@ -7,11 +7,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use strongroom_crypto::{Keyring, KeyringEntry};
-use strongroom_store::{Batch, Op, Store};
+use strongroom_store::{Batch, BatchOutcome, Expect, Op, Precondition, Store};
 use strongroom_types::{AccessKeyId, AccountId, AliasName, Env, KeyId, RegionName, limits};
 use tokio::sync::oneshot;
 
-use crate::address::Address;
+use crate::address::{Address, RowScope};
 use crate::caches::Caches;
 use crate::committer::{self, Committer, Job, WRAPPED_VERSION};
 use crate::error::{CommitError, RecordsError};
@@ -21,8 +21,10 @@ use crate::states::{States, load_states, scopes};
 use crate::tables::Row;
 use crate::tables::access_key::AccessKeyRow;
 use crate::tables::alias::AliasRow;
+use crate::tables::deployment::DeploymentRow;
 use crate::tables::key::KeyRow;
 use crate::tables::outbox::OutboxRow;
+use crate::tables::state::StateRow;
 use crate::walk::Gate;
 use crate::writes::{Loaded, Seen, Writes};
 
@@ -146,6 +148,46 @@ impl Records {
         writes: Writes,
     ) -> Result<(), CommitError> {
         Self::prepare(keyring, entries, regions, writes).map_err(CommitError::Failed)?.write(store)
+    }
+
+    /// Adds a region to a deployment that nobody serves: its domain key (`entry`, of which `keyring` knows already), its
+    /// state row, its name in the deployment row, and the record of all that, in one batch.
+    pub fn add_region(
+        store: &dyn Store,
+        keyring: &Keyring,
+        region: &RegionName,
+        entry: &KeyringEntry,
+        mut record: Writes,
+    ) -> Result<(), CommitError> {
+        let failed = |error: RecordsError| CommitError::Failed(error);
+        let address = DeploymentRow::address();
+        let missing = || failed(RecordsError::MissingRow { address: address.to_string() });
+        let loaded = load::<DeploymentRow>(store, keyring, &address).map_err(failed)?.ok_or_else(missing)?;
+        let mut states = load_states(store, keyring, &loaded.regions).map_err(failed)?;
+        let scope = RowScope::Region(region.clone());
+        let state_address = StateRow::address(&scope);
+        states.insert_new(scope);
+        let mut regions = loaded.regions.clone();
+        regions.push(region.clone());
+        regions.sort();
+        record.update(&loaded, DeploymentRow { regions, ..(*loaded).clone() });
+        let mut batch = committer::seal(keyring, record, Vec::new()).map_err(failed).map(|sealed| {
+            states.apply(&sealed.deltas);
+            sealed.batch
+        })?;
+        let entry_address = entry.name.to_string();
+        for address in [entry_address.clone(), state_address.to_string()] {
+            batch.preconditions.push(Precondition { address, expect: Expect::Absent });
+        }
+        let value = entry.wrapped.clone();
+        batch.ops.push(Op::Put { address: entry_address, version: WRAPPED_VERSION, value });
+        batch.ops.extend(states.seal_touched(keyring).map_err(failed)?);
+        let group =
+            store.commit_group(&[batch], &mut |_| Vec::new()).map_err(|e| committer::commit_error(&e))?;
+        match group.outcomes.into_iter().next() {
+            Some(BatchOutcome::Conflict { address }) => Err(CommitError::Conflict { address }),
+            Some(BatchOutcome::Applied) | None => Ok(()),
+        }
     }
 
     /// Takes up an initialised store and starts the committing thread. Outbox rows go to `outbox` once they are committed.

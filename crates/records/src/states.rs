@@ -40,9 +40,9 @@ impl States {
         self.shards.insert(scope, ShardState { version, row, touched: false });
     }
 
-    /// A shard that has no state row yet.
+    /// A shard that has no state row yet and is to get one.
     pub(crate) fn insert_new(&mut self, scope: RowScope) {
-        self.insert(scope, 0, StateRow::default());
+        self.shards.insert(scope, ShardState { version: 0, row: StateRow::default(), touched: true });
     }
 
     pub(crate) fn apply(&mut self, deltas: &[Delta]) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use strongroom_audit::{Journal, JournalError, JournalOptions, StrangerLog};
 use strongroom_crypto::{
-    FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootHolder, open_root,
+    FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootError, RootHolder, open_root,
 };
 use strongroom_kms::{Jobs, Seed};
 use strongroom_pipeline::{Corridor, Drainer, JobCorridor, OutboxSender};
@@ -24,6 +24,7 @@ use strongroom_store::{SqliteStore, Store};
 use strongroom_types::{AccessKeyId, AccountId, Credential, Env, RegionName};
 
 use crate::anchor::{self, AnchorKeeper, AnchorStatus, AnchorWriter};
+use crate::credentials_file::{CredentialsDraft, PROFILE_OPERATOR, PROFILE_ROOT};
 use crate::freshness::{Finding, Freshness};
 use crate::front::Front;
 use crate::jobs::JobThread;
@@ -78,11 +79,21 @@ impl Places {
         self.root.join("credentials")
     }
 
+    /// Where a sealed server waits for the passphrase, unless it is said elsewhere.
+    pub fn unseal_socket(&self) -> PathBuf {
+        self.data.join("unseal.sock")
+    }
+
+    /// The file that keeps room on the disk.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.data.join("reserve")
+    }
+
     fn strangers(&self) -> PathBuf {
         self.data.join("strangers")
     }
 
-    fn is_initialised(&self) -> bool {
+    pub(crate) fn is_initialised(&self) -> bool {
         self.data.join("strongroom.sqlite3").exists()
     }
 }
@@ -135,6 +146,10 @@ pub enum AssemblyError {
     NotInitialised { path: PathBuf },
     #[error("the store holds no deployment row: it was not made by `strongroom init`")]
     NoDeployment,
+    #[error(
+        "region `{region}` is of partition `{partition}`, which is not built; name one of aws, aws-cn or aws-us-gov"
+    )]
+    Partition { partition: &'static str, region: RegionName },
     #[error("cannot {doing}")]
     Part {
         doing: &'static str,
@@ -217,6 +232,9 @@ pub fn initialise(places: &Places, mut new: NewDeployment, env: &dyn Env) -> Res
     if places.is_initialised() {
         return Err(AssemblyError::AlreadyInitialised { path: places.data.clone() });
     }
+    for region in &new.regions {
+        known_partition(region)?;
+    }
     private_directory(&places.data)?;
     let _lock = lock(places)?;
     if places.root_key().exists() {
@@ -258,6 +276,14 @@ pub fn initialise(places: &Places, mut new: NewDeployment, env: &dyn Env) -> Res
     store.close().map_err(part("close the store"))
 }
 
+/// Refuses a region of a partition whose ARNs would be wrong here.
+pub(crate) fn known_partition(region: &RegionName) -> Result<(), AssemblyError> {
+    match region.foreign_partition() {
+        Some(partition) => Err(AssemblyError::Partition { partition, region: region.clone() }),
+        None => Ok(()),
+    }
+}
+
 fn first_rows(new: NewDeployment, env: &dyn Env) -> Writes {
     let created = env.now();
     let account = new.account;
@@ -284,28 +310,20 @@ fn first_rows(new: NewDeployment, env: &dyn Env) -> Writes {
 
 /// An AWS shared-credentials file: `[default]` is the account's root, `[operator]` the deployment's operator.
 fn write_credentials(places: &Places, new: &NewDeployment) -> Result<(), AssemblyError> {
-    use std::io::Write;
-
     let path = places.credentials();
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(&path).map_err(io_at("create", &path))?;
-    for (profile, credential) in [("default", &new.root_credential), ("operator", &new.operator_credential)] {
-        let mut text = zeroize::Zeroizing::new(Vec::with_capacity(256));
-        text.extend_from_slice(format!("[{profile}]\naws_access_key_id = ").as_bytes());
-        text.extend_from_slice(credential.access_key_id.as_str().as_bytes());
-        text.extend_from_slice(b"\naws_secret_access_key = ");
-        text.extend_from_slice(credential.secret.expose());
-        text.extend_from_slice(b"\n");
-        file.write_all(&text).map_err(io_at("write", &path))?;
+    for (profile, credential) in
+        [(PROFILE_ROOT, &new.root_credential), (PROFILE_OPERATOR, &new.operator_credential)]
+    {
+        CredentialsDraft::write(&path, profile, credential)
+            .and_then(CredentialsDraft::install)
+            .map_err(io_at("write", &path))?;
     }
-    file.sync_all().map_err(io_at("sync", &path))?;
-    sync_directory(&places.root)
+    Ok(())
 }
 
 /// Creates a directory that only its owner can enter, and does not return before its name is on the disk: what is
 /// synced in a directory that a power cut takes away was synced for nothing. One that exists is left as it is.
-fn private_directory(path: &Path) -> Result<(), AssemblyError> {
+pub(crate) fn private_directory(path: &Path) -> Result<(), AssemblyError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -319,7 +337,7 @@ fn private_directory(path: &Path) -> Result<(), AssemblyError> {
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), AssemblyError> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), AssemblyError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(io_at("sync", path))
 }
 
@@ -329,7 +347,7 @@ pub(crate) struct DataLock {
     _file: File,
 }
 
-fn lock(places: &Places) -> Result<DataLock, AssemblyError> {
+pub(crate) fn lock(places: &Places) -> Result<DataLock, AssemblyError> {
     let path = places.lock();
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
@@ -338,6 +356,80 @@ fn lock(places: &Places) -> Result<DataLock, AssemblyError> {
         Ok(()) => Ok(DataLock { _file: file }),
         Err(TryLockError::WouldBlock) => Err(AssemblyError::Locked { path: places.data.clone() }),
         Err(TryLockError::Error(source)) => Err(AssemblyError::Io { doing: "lock", path, source }),
+    }
+}
+
+/// Asks for a passphrase, if the root key needs one.
+pub type AskPassphrase<'a> = &'a dyn Fn() -> io::Result<Credential>;
+
+/// A deployment that this process has locked and whose root key it has not used yet: nothing in it can be opened.
+pub(crate) struct Sealed {
+    entries: Vec<KeyringEntry>,
+    lock: DataLock,
+    root_key: PathBuf,
+    store: SqliteStore,
+}
+
+impl Sealed {
+    /// Locks and opens the store, which tells nothing without the keyring.
+    pub(crate) fn lock(places: &Places) -> Result<Self, AssemblyError> {
+        if !places.is_initialised() {
+            return Err(AssemblyError::NotInitialised { path: places.data.clone() });
+        }
+        Self::locked(places, lock(places)?)
+    }
+
+    pub(crate) fn locked(places: &Places, lock: DataLock) -> Result<Self, AssemblyError> {
+        let store = SqliteStore::open(&places.data).map_err(part("open the store"))?;
+        let entries = keyring_entries(&store)?;
+        if entries.is_empty() {
+            // The first rows are one transaction: without a keyring there is nothing.
+            let Places { data, root, .. } = places.clone();
+            return Err(AssemblyError::Interrupted { data, root });
+        }
+        Ok(Self { entries, lock, root_key: places.root_key(), store })
+    }
+
+    pub(crate) fn root(
+        &self,
+        passphrase: Option<AskPassphrase<'_>>,
+    ) -> Result<Arc<dyn RootHolder>, AssemblyError> {
+        Ok(open_root(&self.root_key, passphrase).map_err(part("open the root key"))?.into())
+    }
+
+    pub(crate) fn keyring(&self, root: &dyn RootHolder) -> Result<Keyring, AssemblyError> {
+        Keyring::open(root, &self.entries).map_err(part("open the keyring"))
+    }
+
+    /// Whether the root key file is wrapped by a passphrase. Any other trouble with it is an error.
+    pub(crate) fn needs_passphrase(&self) -> Result<bool, AssemblyError> {
+        match open_root(&self.root_key, None) {
+            Ok(_) => Ok(false),
+            Err(RootError::PassphraseNeeded { .. }) => Ok(true),
+            Err(error) => Err(part("open the root key")(error)),
+        }
+    }
+
+    /// The regions that the keyring has keys of. Not authentic before the keyring is open.
+    pub(crate) fn regions(&self) -> Vec<RegionName> {
+        let mut regions: Vec<RegionName> = Vec::new();
+        for entry in &self.entries {
+            if let KeyringName::RegionDomain { region, .. } = &entry.name
+                && !regions.contains(region)
+            {
+                regions.push(region.clone());
+            }
+        }
+        regions
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &self.store
+    }
+
+    pub(crate) fn open(self, root: Arc<dyn RootHolder>, keyring: Keyring) -> Opened {
+        let regions: Vec<RegionName> = keyring.regions().cloned().collect();
+        Opened { keyring: Arc::new(keyring), regions, store: Arc::new(self.store), lock: self.lock, root }
     }
 }
 
@@ -351,28 +443,13 @@ pub struct Opened {
     root: Arc<dyn RootHolder>,
 }
 
-/// Asks for a passphrase, if the root key needs one.
-pub type AskPassphrase<'a> = &'a dyn Fn() -> io::Result<Credential>;
-
 impl Opened {
     /// Locks, opens the store and unwraps the keyring.
     pub fn open(places: &Places, passphrase: Option<AskPassphrase<'_>>) -> Result<Self, AssemblyError> {
-        if !places.is_initialised() {
-            return Err(AssemblyError::NotInitialised { path: places.data.clone() });
-        }
-        let lock = lock(places)?;
-        let store = SqliteStore::open(&places.data).map_err(part("open the store"))?;
-        let entries = keyring_entries(&store)?;
-        if entries.is_empty() {
-            // The first rows are one transaction: without a keyring there is nothing.
-            let Places { data, root, .. } = places.clone();
-            return Err(AssemblyError::Interrupted { data, root });
-        }
-        let root: Arc<dyn RootHolder> =
-            open_root(&places.root_key(), passphrase).map_err(part("open the root key"))?.into();
-        let keyring = Keyring::open(&*root, &entries).map_err(part("open the keyring"))?;
-        let regions: Vec<RegionName> = keyring.regions().cloned().collect();
-        Ok(Self { keyring: Arc::new(keyring), regions, store: Arc::new(store), lock, root })
+        let sealed = Sealed::lock(places)?;
+        let root = sealed.root(passphrase)?;
+        let keyring = sealed.keyring(&*root)?;
+        Ok(sealed.open(root, keyring))
     }
 }
 

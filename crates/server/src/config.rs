@@ -43,6 +43,10 @@ pub struct Config {
     pub shutdown_grace_secs: Bounded<0, 3600>,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
+    /// Empty stands for standard error; [`Config::log_file`] says so.
+    pub log_file: PathBuf,
+    pub disk_free_alarm_mib: Bounded<0, 1_000_000_000>,
+    pub disk_reserve_mib: Bounded<0, 65_536>,
     pub journal_segment_mib: Bounded<1, 4096>,
     pub cache_rows_max: Bounded<1000, 100_000_000>,
     pub tls: TlsConfig,
@@ -128,6 +132,9 @@ impl Default for Config {
             shutdown_grace_secs: Bounded(20),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
+            log_file: PathBuf::new(),
+            disk_free_alarm_mib: Bounded(1024),
+            disk_reserve_mib: Bounded(64),
             journal_segment_mib: Bounded(64),
             cache_rows_max: Bounded(100_000),
             tls: TlsConfig::default(),
@@ -171,6 +178,19 @@ impl Config {
 
     pub fn journal_segment_bytes(&self) -> u64 {
         u64::from(self.journal_segment_mib.0) * 1024 * 1024
+    }
+
+    /// The file that the log goes to, if not to standard error.
+    pub fn log_file(&self) -> Option<&Path> {
+        (!self.log_file.as_os_str().is_empty()).then_some(&self.log_file)
+    }
+
+    pub fn disk_free_alarm_bytes(&self) -> u64 {
+        u64::from(self.disk_free_alarm_mib.0) * 1024 * 1024
+    }
+
+    pub fn disk_reserve_bytes(&self) -> u64 {
+        u64::from(self.disk_reserve_mib.0) * 1024 * 1024
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {

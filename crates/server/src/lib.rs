@@ -6,13 +6,19 @@
 //!
 //! Deliberately absent: anything that knows what a request means. Signatures, JSON and operations are the service's.
 
+mod activity;
 mod admin;
 mod anchor;
 mod assembly;
+mod backup;
 mod body;
 mod config;
 mod connection;
+mod credentials;
+mod credentials_file;
 mod crowd;
+mod disk;
+mod doorway;
 mod env;
 mod freshness;
 mod front;
@@ -24,7 +30,9 @@ mod jobs;
 mod listen;
 mod logging;
 mod metrics;
+mod offline;
 mod refusal;
+mod regions;
 mod run;
 mod secure;
 mod seed;
@@ -33,21 +41,26 @@ mod shutdown;
 mod signals;
 mod signer;
 mod tls;
+mod unseal;
 
 pub use admin::Health;
 pub use assembly::{
     AskPassphrase, AssemblyError, NewCredential, NewDeployment, Opened, Places, initialise, read_passphrase,
 };
+pub use backup::{BackedUp, BackupError, BackupHeader, Restored, backup, restore};
 pub use config::{
     Bounded, ClientCertificates, Config, ConfigError, LogFormat, LogLevel, Overrides, TlsConfig,
 };
+pub use credentials::{AccessKey, Credentials, PrincipalName, Rotated};
 pub use env::SystemEnv;
 pub use freshness::{Finding, Freshness};
 pub use handle::Service;
 pub use hardening::{HardeningError, harden, raise_open_files};
 pub use listen::{ListenError, Listeners};
-pub use logging::{LoggingError, start_logging};
+pub use logging::{LogFile, LoggingError, start_logging};
 pub use metrics::{Metrics, Recorder};
+pub use offline::OfflineError;
+pub use regions::add_region;
 pub use run::{Announcement, RunError, run};
 pub use seed::{SeedFileError, read_seed};
 pub use serve::{Parts, ServeError, serve};
@@ -55,3 +68,4 @@ pub use shutdown::Shutdown;
 pub use signals::{SignalsError, stop_on_signals};
 pub use signer::Signer;
 pub use tls::{DevCertificateError, DevCertificates, Tls, TlsError, make_dev_certificates};
+pub use unseal::{UnsealError, unseal};

@@ -1,17 +1,24 @@
 //! From a configuration to a running service and back to a closed store.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::thread::JoinHandle;
 
-use strongroom_audit::{Journal, JournalStats, SYNC_BUCKETS_MICROS};
+use strongroom_audit::{Appenders, Journal, JournalStats, SYNC_BUCKETS_MICROS};
 use strongroom_kms::JobStats;
 use strongroom_records::{CommitStats, Verdict, Verification};
-use strongroom_types::{AccountId, Env, HistogramSnapshot, RegionName};
+use strongroom_types::{AccountId, Credential, Env, HistogramSnapshot, RegionName};
 
 use crate::anchor::AnchorStatus;
-use crate::assembly::{AskPassphrase, AssemblyError, Opened, PartLimits, Places, Running};
+use crate::assembly::{AskPassphrase, AssemblyError, Opened, PartLimits, Places, Running, Sealed, part};
+use crate::disk::{DataDisk, DiskLimits, DiskStatus, DiskWatch, Level, Watch};
+use crate::doorway::Doorway;
+use crate::front::Front;
 use crate::tls::{LOOK_INTERVAL, TlsWatch};
+use crate::unseal::{Attempt, UnsealSocket};
 use crate::{
     Config, Health, ListenError, Listeners, Metrics, Parts, ServeError, Shutdown, SystemEnv, Tls, TlsError,
     raise_open_files, serve,
@@ -19,6 +26,7 @@ use crate::{
 
 /// What is listening, for whoever announces it.
 pub struct Announcement<'a> {
+    /// Not known while the deployment is sealed.
     pub accounts: &'a [AccountId],
     pub address: SocketAddr,
     pub admin_address: SocketAddr,
@@ -26,6 +34,8 @@ pub struct Announcement<'a> {
     pub regions: &'a [RegionName],
     /// `http` or `https`.
     pub scheme: &'static str,
+    /// Where the passphrase is waited for, if the deployment is sealed.
+    pub sealed: Option<&'a Path>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -42,30 +52,154 @@ pub enum RunError {
     WatchTls(#[source] io::Error),
 }
 
-/// The journal is what health is about: when it cannot be written, nothing is answered. When the store cannot be,
-/// changes are refused and what memory holds is still answered. What the verification of the store found is told beside
-/// it, and stops nothing.
-struct DiskHealth {
+/// The server and what it serves, once that is open: at the start, or when the passphrase has come.
+struct House {
+    appenders: Arc<OnceLock<Appenders>>,
+    disk_limits: DiskLimits,
+    doorway: Arc<Doorway<Front>>,
+    env: Arc<dyn Env>,
+    limits: PartLimits,
+    metrics: Arc<Metrics>,
+    places: Places,
+    residents: OnceLock<Residents>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What health is read from.
+struct Residents {
     anchor: Arc<AnchorStatus>,
     commits: Arc<CommitStats>,
-    journal: Arc<Journal>,
+    disk: DiskWatch,
+    journal: Weak<Journal>,
     verification: Arc<Verification>,
 }
 
-impl Health for DiskHealth {
+impl House {
+    fn new(config: &Config, places: &Places) -> Arc<Self> {
+        let env: Arc<dyn Env> = Arc::new(SystemEnv::new());
+        Arc::new(Self {
+            appenders: Arc::default(),
+            disk_limits: DiskLimits {
+                alarm_bytes: config.disk_free_alarm_bytes(),
+                reserve_bytes: config.disk_reserve_bytes(),
+            },
+            doorway: Arc::new(Doorway::new(Arc::clone(&env))),
+            limits: PartLimits {
+                accept_rollback: config.accept_rollback,
+                cached_rows_max: config.cache_rows_max.as_usize(),
+                journal_segment_bytes: config.journal_segment_bytes(),
+            },
+            metrics: Arc::new(Metrics::new(env.now())),
+            env,
+            places: places.clone(),
+            residents: OnceLock::new(),
+            running: Mutex::new(None),
+        })
+    }
+
+    /// Takes up the deployment and lets requests in.
+    fn open(&self, opened: Opened) -> Result<(), AssemblyError> {
+        let running = Running::start(&self.places, opened, &self.env, self.limits)?;
+        register(&self.metrics, &running);
+        let disk = self.watch_disk()?;
+        register_disk(&self.metrics, &disk.status);
+        let _ = self.appenders.set(running.journal.appenders());
+        let _ = self.residents.set(Residents {
+            anchor: Arc::clone(&running.anchor),
+            commits: running.records.commit_stats(),
+            disk,
+            journal: Arc::downgrade(&running.journal),
+            verification: Arc::clone(&running.verification),
+        });
+        self.doorway.open(Arc::clone(&running.service));
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        Ok(())
+    }
+
+    fn watch_disk(&self) -> Result<DiskWatch, AssemblyError> {
+        let doorway = Arc::clone(&self.doorway);
+        let disk = DataDisk { directory: self.places.data.clone(), reserve: self.places.reserve() };
+        let set_shut = Box::new(move |shut| doorway.set_shut(shut));
+        DiskWatch::start(Watch::new(disk, self.disk_limits, set_shut)).map_err(part("watch the disk"))
+    }
+
+    /// Opens the deployment with a passphrase, if it is the right one. `sealed` is taken then.
+    fn attempt(&self, sealed: &mut Option<Sealed>, passphrase: Credential) -> Attempt {
+        // Asked at most once for one root key file.
+        let passphrase = Cell::new(Some(passphrase));
+        let ask = || passphrase.take().ok_or_else(|| io::Error::other("it was used already"));
+        let Some(waiting) = sealed.take() else { return Attempt::Failed(AssemblyError::NoDeployment) };
+        let keys = waiting.root(Some(&ask)).and_then(|root| {
+            let keyring = waiting.keyring(&*root)?;
+            Ok((root, keyring))
+        });
+        match keys {
+            Err(error) => {
+                *sealed = Some(waiting);
+                Attempt::Refused(error)
+            }
+            Ok((root, keyring)) => match self.open(waiting.open(root, keyring)) {
+                Ok(()) => {
+                    tracing::info!("unsealed; serving");
+                    Attempt::Unsealed
+                }
+                Err(error) => Attempt::Failed(error),
+            },
+        }
+    }
+
+    /// None while the deployment is sealed.
+    fn accounts(&self) -> Vec<AccountId> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|running| running.accounts.clone()).unwrap_or_default()
+    }
+
+    /// Ends in good order whatever is open. Nobody else may hold the service any more: what it has handed to the outbox
+    /// is waited for until the last sender is gone.
+    fn close(self) -> Result<(), AssemblyError> {
+        let Self { appenders, doorway, residents, running, .. } = self;
+        drop(appenders);
+        drop(residents);
+        drop(doorway);
+        match running.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(running) => running.close(),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The journal is what health is about: when it cannot be written, nothing is answered. When the store cannot be,
+/// changes are refused and what memory holds is still answered. What the verification of the store found, and what room
+/// is left on the disk, is told beside it, and stops nothing.
+impl Health for House {
     fn healthy(&self) -> Result<(), String> {
-        if self.journal.stats().is_available {
-            Ok(())
-        } else {
-            Err("the audit journal cannot be written".to_owned())
+        // A sealed server does what it can: a restart would not help.
+        let Some(residents) = self.residents.get() else { return Ok(()) };
+        if residents.disk.status.level() == Level::Full {
+            return Err("the disk is full".to_owned());
+        }
+        match residents.journal.upgrade() {
+            Some(journal) if !journal.stats().is_available => {
+                Err("the audit journal cannot be written".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 
     fn ready(&self) -> Result<(), String> {
+        let Some(residents) = self.residents.get() else {
+            return Err("sealed: waiting for `strongroom unseal`".to_owned());
+        };
         self.healthy()?;
-        if self.commits.is_failing() { Err("the store cannot be written".to_owned()) } else { Ok(()) }
+        if residents.commits.is_failing() { Err("the store cannot be written".to_owned()) } else { Ok(()) }
     }
 
+    fn remarks(&self) -> Vec<String> {
+        self.residents.get().map(Residents::remarks).unwrap_or_default()
+    }
+}
+
+impl Residents {
     fn remarks(&self) -> Vec<String> {
         let rows = self.verification.rows();
         let verification = match self.verification.verdict() {
@@ -80,66 +214,134 @@ impl Health for DiskHealth {
         if self.anchor.is_failing() {
             remarks.push("anchor: cannot be written, see the log".to_owned());
         }
+        if self.disk.status.level() != Level::Ample {
+            let free_mib = self.disk.status.free_bytes() / (1024 * 1024);
+            remarks.push(format!("disk: little room is left, {free_mib} MiB"));
+        }
         remarks
     }
 }
 
 /// Serves until `shutdown` is triggered, then closes everything in good order.
+///
+/// Without a `passphrase` a deployment whose root key needs one starts sealed: requests are refused until
+/// `strongroom unseal` has delivered it at `unseal_socket`.
 pub fn run(
     config: &Config,
     places: &Places,
     passphrase: Option<AskPassphrase<'_>>,
+    unseal_socket: &Path,
     shutdown: &Shutdown,
     announce: &dyn Fn(&Announcement<'_>),
 ) -> Result<(), RunError> {
     let connections_fitting = raise_open_files(config.connections_max.as_usize());
     let config =
         &Config { connections_max: config.connections_max.at_most(connections_fitting), ..config.clone() };
-    let env: Arc<dyn Env> = Arc::new(SystemEnv::new());
     let tls = Tls::load(&config.tls)?;
     let watch = tls.as_ref().map(|tls| TlsWatch::start(tls, LOOK_INTERVAL)).transpose();
     let _watch = watch.map_err(RunError::WatchTls)?;
-    let opened = Opened::open(places, passphrase)?;
-    let limits = PartLimits {
-        accept_rollback: config.accept_rollback,
-        cached_rows_max: config.cache_rows_max.as_usize(),
-        journal_segment_bytes: config.journal_segment_bytes(),
+    let house = House::new(config, places);
+    let sealed = Sealed::lock(places)?;
+    let regions = sealed.regions();
+    let waiting = if passphrase.is_none() && sealed.needs_passphrase()? {
+        Some((UnsealSocket::bind(unseal_socket)?, sealed))
+    } else {
+        let root = sealed.root(passphrase)?;
+        let keyring = sealed.keyring(&*root)?;
+        house.open(sealed.open(root, keyring))?;
+        None
     };
-    let running = Running::start(places, opened, &env, limits)?;
-    let listeners = Listeners::bind(config)?;
-    let metrics = Arc::new(Metrics::new(env.now()));
-    register(&metrics, &running);
-    if let Some(tls) = &tls {
-        tls.register(&metrics);
-        tls.warn_if_over(env.now());
+    let outcome = serve_house(config, &house, tls, shutdown, waiting, &regions, announce);
+    tracing::info!("stopped serving; flushing");
+    // Every thread that held it has been joined.
+    match Arc::into_inner(house) {
+        Some(house) => house.close()?,
+        None => tracing::error!("the deployment is still in use and was not closed in good order"),
     }
+    outcome
+}
+
+fn serve_house(
+    config: &Config,
+    house: &Arc<House>,
+    tls: Option<Arc<Tls>>,
+    shutdown: &Shutdown,
+    waiting: Option<(UnsealSocket, Sealed)>,
+    regions: &[RegionName],
+    announce: &dyn Fn(&Announcement<'_>),
+) -> Result<(), RunError> {
+    let listeners = Listeners::bind(config)?;
+    if let Some(tls) = &tls {
+        tls.register(&house.metrics);
+        tls.warn_if_over(house.env.now());
+    }
+    let socket = waiting.as_ref().map(|(socket, _)| socket.path().to_owned());
     tracing::info!(
         listen = %listeners.address(),
         admin_listen = %listeners.admin_address(),
-        regions = running.regions.len(),
+        regions = regions.len(),
         tls = tls.is_some(),
+        sealed = socket.is_some(),
         "serving"
     );
     announce(&Announcement {
-        accounts: &running.accounts,
+        accounts: &house.accounts(),
         address: listeners.address(),
         admin_address: listeners.admin_address(),
-        places,
-        regions: &running.regions,
+        places: &house.places,
+        regions,
         scheme: if tls.is_some() { "https" } else { "http" },
+        sealed: socket.as_deref(),
     });
-    let health = Arc::new(DiskHealth {
-        anchor: Arc::clone(&running.anchor),
-        commits: running.records.commit_stats(),
-        journal: Arc::clone(&running.journal),
-        verification: Arc::clone(&running.verification),
-    });
-    let appenders = Some(running.journal.appenders());
-    let parts = Parts { appenders, env, health, metrics, service: Arc::clone(&running.service), tls };
+    register_sealed(house);
+    let unsealing = waiting.map(|(socket, sealed)| wait_for_passphrase(house, shutdown, socket, sealed));
+    let unsealing = unsealing.transpose()?;
+    let parts = Parts {
+        appenders: Arc::clone(&house.appenders),
+        env: Arc::clone(&house.env),
+        health: Arc::clone(house) as Arc<dyn Health>,
+        metrics: Arc::clone(&house.metrics),
+        service: Arc::clone(&house.doorway),
+        tls,
+    };
     let served = serve(listeners, config, parts, shutdown);
-    tracing::info!("stopped serving; flushing");
-    running.close()?;
+    // However serving ended, nobody waits for a passphrase any more.
+    shutdown.trigger();
+    if let Some(thread) = unsealing {
+        let name = "strongroom-unseal".to_owned();
+        thread.join().map_err(|_| ServeError::ThreadPanicked { name })??;
+    }
     Ok(served?)
+}
+
+/// Waits on a thread of its own. A deployment that cannot be served although its passphrase has come ends the server.
+fn wait_for_passphrase(
+    house: &Arc<House>,
+    shutdown: &Shutdown,
+    socket: UnsealSocket,
+    sealed: Sealed,
+) -> Result<JoinHandle<Result<(), AssemblyError>>, AssemblyError> {
+    let (house, shutdown) = (Arc::clone(house), shutdown.clone());
+    let mut sealed = Some(sealed);
+    let thread = std::thread::Builder::new().name("strongroom-unseal".to_owned());
+    let thread = thread.spawn(move || {
+        let served = socket.serve(&shutdown, &mut |passphrase| house.attempt(&mut sealed, passphrase));
+        if served.is_err() {
+            shutdown.trigger();
+        }
+        served
+    });
+    thread.map_err(part("wait for the passphrase"))
+}
+
+fn register_sealed(house: &Arc<House>) {
+    let residents = Arc::downgrade(house);
+    let is_sealed = move || residents.upgrade().is_some_and(|house| house.residents.get().is_none());
+    house.metrics.register_gauge_fn(
+        "strongroom_sealed",
+        "One while the root key waits for its passphrase, else zero.",
+        Box::new(move || f64::from(u8::from(is_sealed()))),
+    );
 }
 
 /// Hands the parts' own numbers to the metrics.
@@ -287,6 +489,28 @@ fn register_jobs(metrics: &Metrics, stats: &Arc<JobStats>) {
         "strongroom_domain_keys_older",
         "Versions of domain keys that wait to be destroyed until nothing refers to them.",
         Box::new(move || u32::try_from(jobs.domain_keys_older()).map_or(f64::from(u32::MAX), f64::from)),
+    );
+}
+
+/// Room on the disk, as it was seen last.
+fn register_disk(metrics: &Metrics, status: &Arc<DiskStatus>) {
+    let seen = Arc::clone(status);
+    metrics.register_gauge_fn(
+        "strongroom_disk_free_bytes",
+        "Room on the disk of the data directory, beside the reserve.",
+        Box::new(move || seen.free_bytes() as f64),
+    );
+    let seen = Arc::clone(status);
+    metrics.register_gauge_fn(
+        "strongroom_disk_reserve_bytes",
+        "Room that the reserve holds; zero when it was given back.",
+        Box::new(move || seen.held_bytes() as f64),
+    );
+    let seen = Arc::clone(status);
+    metrics.register_gauge_fn(
+        "strongroom_disk_alarm",
+        "One when less than `disk_free_alarm_mib` is free, two when the disk is full, else zero.",
+        Box::new(move || f64::from(seen.level() as u8)),
     );
 }
 

@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, TcpListener as StdTcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
+use crate::activity::{Activity, AtWork};
 use crate::admin::{Admin, Health};
 use crate::body::Budget;
 use crate::config::Config;
@@ -52,8 +53,8 @@ const ADMIN_GRACE: Duration = Duration::from_millis(500);
 
 /// What the server is made of.
 pub struct Parts<S> {
-    /// Told when the threads that serve requests have work.
-    pub appenders: Option<Appenders>,
+    /// Told when the threads that serve requests have work, once there is a journal.
+    pub appenders: Arc<OnceLock<Appenders>>,
     pub env: Arc<dyn Env>,
     pub health: Arc<dyn Health>,
     pub metrics: Arc<Metrics>,
@@ -98,7 +99,8 @@ fn serve_with<S: Service>(
         metrics: Arc::clone(&parts.metrics),
         shutdown: settings.stop.clone(),
     });
-    let admin_thread = spawn("strongroom-admin".to_owned(), listeners.admin, admin_settings, admin, None)?;
+    let admin_thread =
+        spawn("strongroom-admin".to_owned(), listeners.admin, admin_settings, admin, Arc::default())?;
 
     register_gauges(&parts.metrics, settings, budget);
     let mut threads = Vec::with_capacity(listeners.main.len());
@@ -111,7 +113,7 @@ fn serve_with<S: Service>(
             service: Arc::clone(&parts.service),
         });
         let (name, settings) = (format!("strongroom-http-{number}"), settings.clone());
-        let appenders = parts.appenders.clone();
+        let appenders = Arc::clone(&parts.appenders);
         threads.push(match &parts.tls {
             None => spawn(name, listener, settings, host, appenders)?,
             Some(tls) => {
@@ -260,13 +262,12 @@ fn spawn<T: Serve>(
     listener: StdTcpListener,
     settings: Settings,
     served: Arc<T>,
-    appenders: Option<Appenders>,
+    appenders: Arc<OnceLock<Appenders>>,
 ) -> io::Result<JoinHandle<()>> {
+    let activity = Arc::new(Activity::new(appenders));
+    let (idle, busy) = (Arc::clone(&activity), Arc::clone(&activity));
     let mut builder = runtime::Builder::new_current_thread();
-    if let Some(appenders) = appenders.clone() {
-        let (idle, busy) = (appenders.clone(), appenders);
-        builder.on_thread_park(move || idle.idle()).on_thread_unpark(move || busy.busy());
-    }
+    builder.on_thread_park(move || idle.idle()).on_thread_unpark(move || busy.busy());
     let runtime = builder.enable_io().enable_time().build()?;
     let listener = {
         let _context = runtime.enter();
@@ -274,25 +275,9 @@ fn spawn<T: Serve>(
     };
     thread::Builder::new().name(name).spawn(move || {
         // Parking and waking alternate from here on.
-        let _at_work = appenders.map(AtWork::begin);
+        let _at_work = AtWork::begin(activity);
         run(runtime, listener, &settings, &served);
     })
-}
-
-/// A thread that has work when it begins and none when it ends.
-struct AtWork(Appenders);
-
-impl AtWork {
-    fn begin(appenders: Appenders) -> Self {
-        appenders.busy();
-        Self(appenders)
-    }
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        self.0.idle();
-    }
 }
 
 fn run<T: Serve>(runtime: Runtime, listener: TcpListener, settings: &Settings, served: &Arc<T>) {

@@ -10,6 +10,9 @@
 //! nodes: the change feed and the lease that invariant 5 of the architecture speaks of. Both hang on
 //! [`Store::revision`], which is why every applied group moves it by exactly one.
 //!
+//! A [`Snapshot`] reads one state of a store beside the process that has it, and a [`Restoration`] makes a store of such
+//! rows.
+//!
 //! Backends: [`SqliteStore`] here, an in-memory one with faults in `testkit`. Each passes the suite in
 //! `testkit::store_suite`.
 
@@ -21,5 +24,5 @@ mod store;
 
 pub use error::{CommitError, EngineError, StoreError};
 pub use row::{Batch, BatchOutcome, Expect, GroupCommit, Op, Precondition, Row};
-pub use sqlite::SqliteStore;
+pub use sqlite::{Restoration, Snapshot, SqliteStore};
 pub use store::Store;

@@ -131,6 +131,21 @@ pub const DOMAIN_KEY_GRACE_SECS: u64 = 60;
 /// Steps of moving rows under a newer domain key in one run of the jobs; each reads up to 50 rows.
 pub const RENEWAL_STEPS: usize = 40;
 
+/// Access keys of one principal (AWS IAM user guide, quotas): the second one is there while programs change over.
+pub const ACCESS_KEYS_PER_PRINCIPAL_MAX: usize = 2;
+/// A shared-credentials file that is to be rewritten may not be larger.
+pub const CREDENTIALS_FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Whoever unseals must have sent the passphrase after this time.
+pub const UNSEAL_REQUEST_SECS_MAX: u64 = 10;
+/// After a wrong passphrase the next attempt waits so long: they are made one at a time, and each costs 64 MiB.
+pub const UNSEAL_PAUSE_SECS: u64 = 1;
+
+/// The header of a backup file may not be larger: it names every version of every key of the keyring.
+pub const BACKUP_HEADER_BYTES_MAX: usize = 1024 * 1024;
+/// One frame of a backup file holds no more than this, and rows are not cut: the largest row fits.
+pub const BACKUP_FRAME_BYTES_MAX: usize = 1024 * 1024;
+
 /// Regions of one deployment.
 pub const REGIONS_MAX: usize = 64;
 /// Region names are not longer (AWS KMS API reference, RegionType).

@@ -58,6 +58,19 @@ impl RegionName {
             Partition::Aws
         }
     }
+
+    /// The partition of AWS that a region of this name would belong to, if it is none of [`Partition`] (botocore,
+    /// partitions.json: the expressions for region names).
+    pub fn foreign_partition(&self) -> Option<&'static str> {
+        const FOREIGN: [(&str, &str); 5] = [
+            ("us-iso-", "aws-iso"),
+            ("us-isob-", "aws-iso-b"),
+            ("eu-isoe-", "aws-iso-e"),
+            ("us-isof-", "aws-iso-f"),
+            ("eusc-", "aws-eusc"),
+        ];
+        FOREIGN.into_iter().find(|(prefix, _)| self.0.starts_with(prefix)).map(|(_, partition)| partition)
+    }
 }
 
 impl fmt::Display for RegionName {
@@ -80,6 +93,22 @@ mod tests {
             assert!(RegionName::parse(text).is_err(), "{text}");
         }
         assert!(RegionName::parse(&"a".repeat(33)).is_err());
+    }
+
+    #[test]
+    fn partitions_that_are_not_built_are_told() {
+        for (name, partition) in [
+            ("us-iso-east-1", Some("aws-iso")),
+            ("us-isob-east-1", Some("aws-iso-b")),
+            ("us-isof-south-1", Some("aws-iso-f")),
+            ("eu-isoe-west-1", Some("aws-iso-e")),
+            ("eusc-de-east-1", Some("aws-eusc")),
+            ("us-isolated", None),
+            ("eu-central-1", None),
+            ("us-gov-west-1", None),
+        ] {
+            assert_eq!(RegionName::parse(name).unwrap().foreign_partition(), partition, "{name}");
+        }
     }
 
     #[test]

@@ -49,14 +49,24 @@ impl LogSafe for RootId {}
 /// What a wrapped secret is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RootPurpose<'a> {
-    DomainKey { scope: Scope<'a>, version: u32 },
-    ServiceKey { purpose: ServicePurpose, version: u32 },
+    /// The key of one backup file.
+    Backup,
+    DomainKey {
+        scope: Scope<'a>,
+        version: u32,
+    },
+    ServiceKey {
+        purpose: ServicePurpose,
+        version: u32,
+    },
 }
 
 impl RootPurpose<'_> {
-    /// `"domain" ‖ scope ‖ be32(version)` or `"service" ‖ purpose ‖ be32(version)`, each length-prefixed.
+    /// `"domain" ‖ scope ‖ be32(version)`, `"service" ‖ purpose ‖ be32(version)` or `"backup" ‖ "file" ‖ be32(1)`, each
+    /// length-prefixed.
     pub fn to_bytes(&self) -> Vec<u8> {
         let (kind, name, version) = match self {
+            Self::Backup => ("backup", "file", &1),
             Self::DomainKey { scope, version } => ("domain", scope.as_str(), version),
             Self::ServiceKey { purpose, version } => ("service", purpose.as_str(), version),
         };
@@ -120,6 +130,7 @@ mod tests {
         assert_eq!(domain.to_bytes(), b"\0\0\0\x06domain\0\0\0\x06global\0\0\0\x04\0\0\0\x01");
         let service = RootPurpose::ServiceKey { purpose: ServicePurpose::Marker, version: 258 };
         assert_eq!(service.to_bytes(), b"\0\0\0\x07service\0\0\0\x06marker\0\0\0\x04\0\0\x01\x02");
+        assert_eq!(RootPurpose::Backup.to_bytes(), b"\0\0\0\x06backup\0\0\0\x04file\0\0\0\x04\0\0\0\x01");
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl Server {
         let health = Arc::new(FakeHealth::default());
         let budget = Arc::<Budget>::default();
         let parts = Parts {
-            appenders: None,
+            appenders: Arc::default(),
             env: Arc::new(SystemEnv::new()),
             health: Arc::clone(&health) as Arc<dyn Health>,
             metrics: Arc::new(Metrics::new(Timestamp::default())),

@@ -39,17 +39,7 @@ impl DatabaseFile {
     /// Makes an empty database. It is made under another name and moved when it is whole, so that a crash leaves
     /// either a store or none.
     pub(super) fn create(directory: &Path) -> Result<Self, StoreError> {
-        let directory = canonical(directory)?;
-        let path = directory.join(FILE_NAME);
-        if path.try_exists().map_err(|source| file_error("look for", &path, source))? {
-            return Err(StoreError::AlreadyExists { path });
-        }
-        let draft = directory.join(format!("{FILE_NAME}.new"));
-        remove_draft(&draft)?;
-        write_draft(&draft)?;
-        fs::rename(&draft, &path).map_err(|source| file_error("move into place", &path, source))?;
-        sync(&directory)?;
-        Ok(Self { path })
+        Draft::write(directory)?.install()
     }
 
     pub(super) fn locate(directory: &Path) -> Result<Self, StoreError> {
@@ -86,6 +76,51 @@ impl DatabaseFile {
             // No program of ours ever wrote such a file.
             _ => Err(StoreError::Foreign { path: path(), source: None }),
         }
+    }
+}
+
+/// An empty database that is not in its place yet.
+#[derive(Debug)]
+pub(super) struct Draft {
+    directory: PathBuf,
+    draft: PathBuf,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Refused if there is a store in the directory. What an interrupted attempt has left is removed.
+    pub(super) fn write(directory: &Path) -> Result<Self, StoreError> {
+        let directory = canonical(directory)?;
+        let path = directory.join(FILE_NAME);
+        if path.try_exists().map_err(|source| file_error("look for", &path, source))? {
+            return Err(StoreError::AlreadyExists { path });
+        }
+        let draft = directory.join(format!("{FILE_NAME}.new"));
+        remove_draft(&draft)?;
+        write_draft(&draft)?;
+        Ok(Self { directory, draft, path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.draft
+    }
+
+    pub(super) fn remove(&self) -> Result<(), StoreError> {
+        remove_draft(&self.draft)
+    }
+
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        File::open(&self.draft)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| file_error("sync", &self.draft, source))
+    }
+
+    /// Moves the database, on which no connection is open any more, into its place.
+    pub(super) fn install(&self) -> Result<DatabaseFile, StoreError> {
+        let path = self.path.clone();
+        fs::rename(&self.draft, &path).map_err(|source| file_error("move into place", &path, source))?;
+        sync(&self.directory)?;
+        Ok(DatabaseFile { path })
     }
 }
 

@@ -22,8 +22,12 @@ mod checkpointer;
 mod connection;
 mod file;
 mod readers;
+mod restoration;
 mod rows;
+mod snapshot;
 mod store;
 mod writer;
 
+pub use restoration::Restoration;
+pub use snapshot::Snapshot;
 pub use store::SqliteStore;
