@@ -37,6 +37,7 @@ mod run;
 mod secure;
 mod seed;
 mod serve;
+mod share;
 mod shutdown;
 mod signals;
 mod signer;

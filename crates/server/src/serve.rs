@@ -1,9 +1,9 @@
 //! Threads, and connections on them.
 //!
-//! Each thread has its own single-threaded runtime and its own listener, and a connection stays on the thread that
-//! accepted it: nothing is handed over, and no work is stolen. The price is that a slow call delays its thread's other
-//! connections, so whatever takes 100 microseconds or more must leave the thread (`spawn_blocking`). All futures are
-//! `Send` nevertheless, so that a runtime with many threads remains a switch.
+//! Each thread has its own single-threaded runtime and its own listener. A connection stays on the thread that accepted
+//! it, or on the one that it was given to at once because that had fewer (`share.rs`): no work is stolen. The price is
+//! that a slow call delays its thread's other connections, so whatever takes 100 microseconds or more must leave the
+//! thread (`spawn_blocking`). All futures are `Send` nevertheless, so that a runtime with many threads remains a switch.
 
 use std::future::Future;
 use std::io;
@@ -37,6 +37,7 @@ use crate::handle::{Host, Peer, RequestWatch, Service};
 use crate::listen::Listeners;
 use crate::metrics::Metrics;
 use crate::secure::Secure;
+use crate::share::{Arrived, Places, Seat, Share};
 use crate::shutdown::Shutdown;
 use crate::tls::Tls;
 
@@ -99,12 +100,14 @@ fn serve_with<S: Service>(
         metrics: Arc::clone(&parts.metrics),
         shutdown: settings.stop.clone(),
     });
+    let alone = Share::alone();
     let admin_thread =
-        spawn("strongroom-admin".to_owned(), listeners.admin, admin_settings, admin, Arc::default())?;
+        spawn("strongroom-admin".to_owned(), listeners.admin, admin_settings, admin, alone, Arc::default())?;
 
     register_gauges(&parts.metrics, settings, budget);
     let mut threads = Vec::with_capacity(listeners.main.len());
-    for (number, listener) in listeners.main.into_iter().enumerate() {
+    let shares = Share::among(listeners.main.len());
+    for (number, (listener, share)) in listeners.main.into_iter().zip(shares).enumerate() {
         let host = Arc::new(Host {
             budget: Arc::clone(budget),
             env: Arc::clone(&parts.env),
@@ -115,10 +118,10 @@ fn serve_with<S: Service>(
         let (name, settings) = (format!("strongroom-http-{number}"), settings.clone());
         let appenders = Arc::clone(&parts.appenders);
         threads.push(match &parts.tls {
-            None => spawn(name, listener, settings, host, appenders)?,
+            None => spawn(name, listener, settings, host, share, appenders)?,
             Some(tls) => {
                 let secure = Arc::new(Secure::new(host, Arc::clone(tls)));
-                spawn(name, listener, settings, secure, appenders)?
+                spawn(name, listener, settings, secure, share, appenders)?
             }
         });
     }
@@ -262,6 +265,7 @@ fn spawn<T: Serve>(
     listener: StdTcpListener,
     settings: Settings,
     served: Arc<T>,
+    share: Share,
     appenders: Arc<OnceLock<Appenders>>,
 ) -> io::Result<JoinHandle<()>> {
     let activity = Arc::new(Activity::new(appenders));
@@ -276,13 +280,19 @@ fn spawn<T: Serve>(
     thread::Builder::new().name(name).spawn(move || {
         // Parking and waking alternate from here on.
         let _at_work = AtWork::begin(activity);
-        run(runtime, listener, &settings, &served);
+        run(runtime, listener, &settings, &served, share);
     })
 }
 
-fn run<T: Serve>(runtime: Runtime, listener: TcpListener, settings: &Settings, served: &Arc<T>) {
+fn run<T: Serve>(
+    runtime: Runtime,
+    listener: TcpListener,
+    settings: &Settings,
+    served: &Arc<T>,
+    share: Share,
+) {
     let _stop_others = StopOnDrop(settings.stop.clone());
-    runtime.block_on(accept(listener, settings, served));
+    runtime.block_on(accept(listener, settings, served, share));
     // Ends what is left: dropping a request's future is what tells the service that it was abandoned. Work on blocking
     // threads cannot be ended from outside, and is not waited for.
     runtime.shutdown_background();
@@ -294,7 +304,7 @@ fn join(thread: JoinHandle<()>) -> Result<(), ServeError> {
 }
 
 /// Accepts until told to stop; then waits for the connections of this thread, as long as their grace lasts.
-async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &Arc<T>) {
+async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &Arc<T>, mut share: Share) {
     // Connections wait on a signal of this thread: waiting on one shared by all threads would take its lock each time
     // that a connection wakes up.
     let stop_connections = Shutdown::new();
@@ -304,10 +314,24 @@ async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &A
     let mut stopped = std::pin::pin!(stopped);
     let mut troubles = Troubles::default();
     let crowd = Crowd::new();
+    let keep = |stream: TcpStream, source: IpAddr, places: Places, seat: Seat| {
+        let watch = settings.watch();
+        let stop = stop_connections.clone();
+        let connection = Arc::clone(served).serve(settings, stream, source, Arc::clone(&watch), stop);
+        crowd.spawn(watch, connection, (places, seat, open.clone()));
+    };
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut stopped => break,
+            Some(Arrived { stream, source, places }) = share.handed.recv() => {
+                let seat = share.seat_of_handed();
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => keep(stream, source, places, seat),
+                    Err(error) => troubles.tell(&error),
+                }
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -338,10 +362,15 @@ async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &A
             tracing::debug!(%error, "connection ended");
             continue;
         }
-        let watch = settings.watch();
-        let stop = stop_connections.clone();
-        let connection = Arc::clone(served).serve(settings, stream, source, Arc::clone(&watch), stop);
-        crowd.spawn(watch, connection, (place, source_place, open.clone()));
+        let places = (place, source_place);
+        let Some(number) = share.fewer() else {
+            keep(stream, source, places, share.take_seat());
+            continue;
+        };
+        match stream.into_std() {
+            Ok(stream) => share.hand_over(number, Arrived { stream, source, places }),
+            Err(error) => tracing::debug!(%error, "connection ended"),
+        }
     }
     drop(listener);
     drop(open);
