@@ -218,7 +218,7 @@ mod tests {
         let expected = format!(
             "{}01{}{}{}{}01{wrapped}{}{}{}{}",
             "53524241434b5550", // SRBACKUP
-            "00000089",         // 137 bytes follow
+            "00000085",         // 133 bytes follow
             "0000000000000102", // created
             "0000000000000304", // revision
             "0000004d",         // 77 bytes

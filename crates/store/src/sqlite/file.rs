@@ -101,7 +101,7 @@ impl Draft {
         Ok(Self { directory, draft, path })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn file(&self) -> &Path {
         &self.draft
     }
 

@@ -25,7 +25,7 @@ impl Restoration {
     pub fn begin(directory: &Path) -> Result<Self, StoreError> {
         let draft = Draft::write(directory)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(draft.path(), flags)
+        let connection = Connection::open_with_flags(draft.file(), flags)
             .and_then(|connection| {
                 connection.execute_batch("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")?;
                 Ok(connection)
