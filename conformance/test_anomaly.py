@@ -48,8 +48,9 @@ class House:
         return self.ask("CreateKey", Description="beside the load")
 
     def ready(self) -> tuple[int, str]:
+        """Without the remarks that follow the verdict."""
         answer = self.server.admin("/readyz")
-        return answer.status, answer.text
+        return answer.status, answer.text.splitlines(keepends=True)[0]
 
     def recovers(self) -> None:
         """By itself, in the same process."""
