@@ -34,7 +34,7 @@ ROW_FIELDS = {
     "account": ("account", "created"),
     "account-key": ("key_id",),
     "alias": ("target", "created", "updated"),
-    "deployment": ("format", "created", "regions"),
+    "deployment": ("format", "created", "regions", "anchored"),
     "key": (
         *("key_id", "account", "created", "spec", "usage", "origin"),
         *("state", "description", "policy", "aliases", "materials", "deletion_date", "tags"),

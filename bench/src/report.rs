@@ -269,7 +269,7 @@ mod tests {
         assert!(lines[1].contains("more than a minute after this run, some 7 keys"), "{}", lines[1]);
         assert!(report(0.451, Operation::Encrypt).headline()[0].contains("met"));
         assert!(report(9.0, Operation::CreateKey).headline()[0].contains("1000/s (at least 1500: missed)"));
-        assert_eq!(report(9.0, Operation::DescribeKey).headline().len(), 1);
+        assert_eq!(report(9.0, Operation::DescribeKey).headline().len(), 2);
     }
 
     #[test]
