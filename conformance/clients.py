@@ -37,11 +37,11 @@ def marked(size: int = 64) -> bytes:
     return text[:size] if size > len(MARKER) + 16 else text
 
 
-def client(target, region: str, profile: str = "default", login=None, validate: bool = True):
-    """A boto3 KMS client that does not retry; with `validate=False` also one that sends what it is given."""
+def client(target, region: str, profile: str = "default", login=None, validate: bool = True, attempts: int = 1):
+    """A boto3 KMS client that does not retry unless it is given more `attempts`; with `validate=False` also one that sends what it is given."""
     login = login or target.login(profile)
     config = Config(
-        retries={"total_max_attempts": 1, "mode": "standard"},
+        retries={"total_max_attempts": attempts, "mode": "standard"},
         parameter_validation=validate,
         max_pool_connections=50,
         connect_timeout=10,
