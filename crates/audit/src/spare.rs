@@ -7,17 +7,16 @@
 //! It is never needed: if there is none (too little has been written to want one, the disk has little room, preparing
 //! failed), segments grow as they are written. A spare left behind by a killed process is removed at the next start.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 
 /// No segment has this name, so readers of the directory pass over it.
 const NAME: &str = "spare.new";
@@ -137,9 +136,12 @@ impl Inner {
 
     /// `None` if the journal is being closed, or the disk has too little room.
     fn fill(&self) -> io::Result<Option<File>> {
-        let file = self.open(OFlags::CREATE | OFlags::TRUNC | OFlags::DIRECT).or_else(|error| {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let direct = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();
+        let file = options.clone().custom_flags(direct).open(&self.path).or_else(|error| {
             // A file system that cannot write past the page cache (open(2)).
-            if error == Errno::INVAL { self.open(OFlags::CREATE | OFlags::TRUNC) } else { Err(error) }
+            if error.kind() == io::ErrorKind::InvalidInput { options.open(&self.path) } else { Err(error) }
         })?;
         let disk = rustix::fs::fstatvfs(&file)?;
         if disk.f_bavail.saturating_mul(disk.f_frsize) < self.bytes.saturating_mul(1 + ROOM_SPARES) {
@@ -155,12 +157,8 @@ impl Inner {
             }
         }
         file.sync_all()?;
-        Ok(Some(self.open(OFlags::empty())?))
-    }
-
-    fn open(&self, flags: OFlags) -> Result<File, Errno> {
-        let flags = flags | OFlags::WRONLY | OFlags::CLOEXEC;
-        rustix::fs::open(&self.path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+        // Records are written through the page cache.
+        Ok(Some(OpenOptions::new().write(true).open(&self.path)?))
     }
 
     /// Whether the journal is being closed.
