@@ -300,12 +300,17 @@ impl Drain {
                     drop(self.drained.drain(..due.len()));
                     due.iter().for_each(|stub| self.forget(stub));
                 }
-                // An earlier attempt whose outcome was unknown did delete it. The others are tried again.
+                // An earlier attempt whose outcome was unknown may have deleted it. The others are tried again.
                 Err(CommitError::Conflict { address }) => {
-                    tracing::warn!(row = address, "an outbox row was deleted already");
                     let Some(gone) = due.iter().find(|stub| stub.address().as_str() == address) else {
                         return;
                     };
+                    // INVARIANT: a row that is there is known. Otherwise the walk would append its record once more.
+                    if !matches!(self.records.load::<OutboxRow>(gone.address()), Ok(None)) {
+                        tracing::warn!(row = address, "an outbox row could not be deleted");
+                        return;
+                    }
+                    tracing::warn!(row = address, "an outbox row was deleted already");
                     self.drained.retain(|(_, stub)| stub.address() != gone.address());
                     self.forget(gone);
                 }
