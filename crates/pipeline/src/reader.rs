@@ -68,6 +68,22 @@ impl<'a> Reader<'a> {
         Ok(alias)
     }
 
+    /// A key as the store has it at this moment. Two rows from memory may be of two moments, on both sides of a commit:
+    /// whoever finds that they contradict each other asks again here before accusing the store.
+    pub fn stored_key(&mut self, key_id: &KeyId) -> Result<Option<Arc<Loaded<KeyRow>>>, RecordsError> {
+        let key = self.records.load::<KeyRow>(&KeyRow::address(self.region(), key_id))?;
+        if let (Some(seen), Some(key)) = (&mut self.seen, &key) {
+            seen.push(key.seen());
+        }
+        Ok(key.map(Arc::new))
+    }
+
+    /// Whether the store has at this moment the very alias that was seen.
+    pub fn is_stored(&self, alias: &Loaded<AliasRow>) -> Result<bool, RecordsError> {
+        let stored = self.records.load::<AliasRow>(alias.address())?;
+        Ok(stored.is_some_and(|stored| stored.version() == alias.version()))
+    }
+
     /// Whether the deployment has this account. Accounts are only ever added, so this need not be tracked.
     pub fn has_account(&self, account: AccountId) -> Result<bool, RecordsError> {
         Ok(self.records.load::<AccountRow>(&AccountRow::address(account))?.is_some())
