@@ -4,8 +4,11 @@
 //! row ten minutes later; until then the row also settles commits whose outcome was unknown. At start it takes up what
 //! an earlier process left, and what the journal has already is not appended twice: events are known by their ids.
 //!
-//! Rows are handed over when their commit is acknowledged. One whose commit had an unknown outcome that nobody settled is
-//! handed over by nobody; so the drainer walks the outbox itself, a page at a time, and takes what it does not know.
+//! Rows are handed over by the committing thread: when their commit is acknowledged, and after an unknown outcome as soon as
+//! the store can be read again, at the latest when the thread ends. So no record waits, and an orderly end leaves none. The
+//! thread goes by what it remembers and looks at a row once. What did not open at that moment is handed over by nobody; so
+//! the drainer also walks the outbox itself, a page at a time, by what is stored and not by what anybody remembers, and
+//! takes what it does not know. Neither replaces the other: the walk comes a minute later, and not at the end.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
