@@ -53,7 +53,7 @@ enum Sort {
 
 impl Sort {
     fn setup(self, seed: u64) -> Setup {
-        let cached_rows_max = if seed % 3 == 0 { 2 } else { 1000 };
+        let cached_rows_max = if seed.is_multiple_of(3) { 2 } else { 1000 };
         let engine = match self {
             Self::Failing | Self::Smooth => Memory,
             Self::OverSqlite => Sqlite,
