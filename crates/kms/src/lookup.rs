@@ -144,19 +144,23 @@ pub(crate) fn alias_and_key(
     name: &AliasName,
 ) -> Result<Option<Alias>, Fault> {
     let lists = |key: &KeyRow| key.account() == account && key.aliases().binary_search(name).is_ok();
+    let Some(mut alias) = reader.alias(account, name).map_err(fault::records)? else { return Ok(None) };
+    if let Some(key) = reader.key(&alias.target).map_err(fault::records)?.filter(|key| lists(key)) {
+        return Ok(Some((alias, key)));
+    }
     for _ in 0..limits::DECISION_ATTEMPTS_MAX {
-        let Some(alias) = reader.alias(account, name).map_err(fault::records)? else { return Ok(None) };
-        if let Some(key) = reader.key(&alias.target).map_err(fault::records)?.filter(|key| lists(key)) {
-            return Ok(Some((alias, key)));
-        }
         // In this order: an alias that is still the same after the key was read was the same when the key was read.
         let key = reader.stored_key(&alias.target).map_err(fault::records)?;
         if let Some(key) = key.as_ref().filter(|key| lists(key)) {
             return Ok(Some((alias, Arc::clone(key))));
         }
-        if reader.is_stored(&alias).map_err(fault::records)? {
+        let Some(again) = reader.stored_alias(account, name).map_err(fault::records)? else {
+            return Ok(None);
+        };
+        if again.version() == alias.version() {
             return Err(fault::records(contradiction(reader, &alias, key.is_some())));
         }
+        alias = again;
     }
     Err(fault::too_many_changes())
 }

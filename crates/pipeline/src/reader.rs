@@ -78,10 +78,17 @@ impl<'a> Reader<'a> {
         Ok(key.map(Arc::new))
     }
 
-    /// Whether the store has at this moment the very alias that was seen.
-    pub fn is_stored(&self, alias: &Loaded<AliasRow>) -> Result<bool, RecordsError> {
-        let stored = self.records.load::<AliasRow>(alias.address())?;
-        Ok(stored.is_some_and(|stored| stored.version() == alias.version()))
+    /// An alias as the store has it at this moment.
+    pub fn stored_alias(
+        &mut self,
+        account: AccountId,
+        name: &AliasName,
+    ) -> Result<Option<Arc<Loaded<AliasRow>>>, RecordsError> {
+        let alias = self.records.load::<AliasRow>(&AliasRow::address(self.region(), account, name))?;
+        if let (Some(seen), Some(alias)) = (&mut self.seen, &alias) {
+            seen.push(alias.seen());
+        }
+        Ok(alias.map(Arc::new))
     }
 
     /// Whether the deployment has this account. Accounts are only ever added, so this need not be tracked.
