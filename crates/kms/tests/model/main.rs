@@ -178,7 +178,7 @@ fn sequences_are_answered_as_the_model_has_it() {
 
 #[test]
 fn fresh_sequences_are_answered_as_the_model_has_it() {
-    play_all(Sort::Smooth, fresh(30, 1));
+    play_all(Sort::Smooth, fresh(100, 1));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn while_calls_fail_no_change_is_lost_and_none_goes_unrecorded() {
 
 #[test]
 fn fresh_sequences_with_failing_calls_are_answered_as_the_model_has_it() {
-    play_all(Sort::Failing, fresh(30, 1));
+    play_all(Sort::Failing, fresh(100, 1));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn over_sqlite_it_is_the_same() {
 fn what_clients_are_told_at_once_they_could_have_been_told_in_turn() {
     let mut tally = Tally::default();
     let mut raced = 0;
-    for seed in (1..=60).chain(fresh(60, 1)) {
+    for seed in (1..=60).chain(fresh(150, 1)) {
         race_or_panic(seed, &mut tally);
         raced += 1;
     }
