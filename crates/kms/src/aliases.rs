@@ -9,7 +9,7 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
 };
 use strongroom_policy::{Action, KeyNamed};
-use strongroom_records::{AliasRow, KeyRow, KeySpec, Loaded, RecordsError, Writes};
+use strongroom_records::{AliasRow, KeyRow, KeySpec, Loaded, Writes};
 use strongroom_types::{AccountId, AliasArn, AliasName, KeyId, Timestamp, limits};
 use strongroom_wire::{
     AliasListEntry, CreateAliasRequest, DeleteAliasRequest, ErrorKind, ListAliasesReply, ListAliasesRequest,
@@ -133,13 +133,8 @@ impl OldAlias {
     fn find(name: &str, action: Action, reader: &mut Reader<'_>) -> Result<Self, Fault> {
         let account = lookup::caller_account(reader, action)?;
         let arn = named(name, account, reader)?;
-        let alias = reader.alias(account, &arn.name).map_err(fault::records)?;
-        let alias = alias.ok_or_else(|| fault::alias_not_found(&arn))?;
-        let target = reader.key(&alias.target).map_err(fault::records)?;
-        let target = target.ok_or_else(|| {
-            let address = KeyRow::address(&arn.region, &alias.target).to_string();
-            fault::records(RecordsError::MissingRow { address })
-        })?;
+        let found = lookup::alias_and_key(reader, account, &arn.name)?;
+        let (alias, target) = found.ok_or_else(|| fault::alias_not_found(&arn))?;
         Ok(Self { arn, alias, target })
     }
 }

@@ -68,6 +68,29 @@ impl<'a> Reader<'a> {
         Ok(alias)
     }
 
+    /// A key as the store has it at this moment. Two rows from memory may be of two moments, on both sides of a commit:
+    /// whoever finds that they contradict each other asks again here before accusing the store.
+    pub fn stored_key(&mut self, key_id: &KeyId) -> Result<Option<Arc<Loaded<KeyRow>>>, RecordsError> {
+        let key = self.records.load::<KeyRow>(&KeyRow::address(self.region(), key_id))?;
+        if let (Some(seen), Some(key)) = (&mut self.seen, &key) {
+            seen.push(key.seen());
+        }
+        Ok(key.map(Arc::new))
+    }
+
+    /// An alias as the store has it at this moment.
+    pub fn stored_alias(
+        &mut self,
+        account: AccountId,
+        name: &AliasName,
+    ) -> Result<Option<Arc<Loaded<AliasRow>>>, RecordsError> {
+        let alias = self.records.load::<AliasRow>(&AliasRow::address(self.region(), account, name))?;
+        if let (Some(seen), Some(alias)) = (&mut self.seen, &alias) {
+            seen.push(alias.seen());
+        }
+        Ok(alias.map(Arc::new))
+    }
+
     /// Whether the deployment has this account. Accounts are only ever added, so this need not be tracked.
     pub fn has_account(&self, account: AccountId) -> Result<bool, RecordsError> {
         Ok(self.records.load::<AccountRow>(&AccountRow::address(account))?.is_some())
