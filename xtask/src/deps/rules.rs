@@ -33,12 +33,14 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that no product depends on, and that may therefore depend on anything.
-const FREE: &[&str] = &["bench", "xtask"];
+const FREE: &[&str] = &["bench", "fuzz", "xtask"];
 
-/// Libraries that only some crates may touch: AWS-LC sees key bytes, SQLite the rows, hyper and rustls the wire.
+/// Libraries that only some crates may touch: AWS-LC sees key bytes, SQLite the rows, hyper and rustls the wire, and
+/// libFuzzer brings a `main` of its own.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["crypto", "sigv4", "testkit", "bench", "xtask"]),
     ("hyper", &["server", "bench"]),
+    ("libfuzzer-sys", &["fuzz"]),
     ("rcgen", &["server"]),
     ("rusqlite", &["store"]),
     ("rustls", &["server"]),
