@@ -4,7 +4,9 @@
 //! unlocked with the first of them that is freed (mlock(2): locks do not nest). So keys lie in pages of their own, made with
 //! mmap(2), MADV_DONTDUMP and mlock(2), cut into slots, and never given back to the system: a slot that is dropped is
 //! wiped and used again. That a page lives for ever is also what lets a slot be an ordinary `&'static mut`, so that no
-//! unsafe code is needed here, and reading a key costs what reading any other memory costs.
+//! unsafe code is needed here, and reading a key costs what reading any other memory costs. Of the libraries that lock memory,
+//! memmap2 is the one that has all three as safe functions: region cannot leave pages out of dumps, those of memsec and rustix
+//! are unsafe to call, and secrets brings libsodium.
 //!
 //! Pages are of two [`Holding`]s. The ring's are taken whole at first use, 64 KiB for a thousand keys: as much as a process
 //! may lock on any system (RLIMIT_MEMLOCK is 64 KiB before Linux 5.16, and 8 MiB since), so that nothing else can use the

@@ -103,7 +103,9 @@ fn foreign_files_and_ports_are_refused(directory: &Path, listener: &TcpListener)
     assert!(denied(TcpListener::bind("127.0.0.1:0").map(drop)));
     assert!(denied(TcpStream::connect(listener.local_addr().unwrap()).map(drop)));
     assert!(denied(Command::new("/bin/true").spawn().map(drop)));
-    // What is in reach is in reach.
+    // What is in reach is in reach, also where it is a link.
+    crate::anchor::replace(&directory.join("data/journal/1"), b"record").unwrap();
+    assert_eq!(fs::read(directory.join("elsewhere/1")).unwrap(), b"record");
     assert_eq!(fs::read(root.join("anchor")).unwrap(), b"anchor");
     assert!(denied(fs::write(directory.join("log/log"), "shorter")));
     fs::File::options().append(true).create(true).open(directory.join("log/log")).unwrap();
@@ -153,9 +155,10 @@ fn a_servers_work_goes_on(places: &Places, listener: &TcpListener, mut client: T
 
 fn scene() -> ScratchDirectory {
     let directory = ScratchDirectory::new();
-    for inside in ["data", "data.root", "log"] {
+    for inside in ["data", "data.root", "log", "elsewhere"] {
         fs::create_dir(directory.path().join(inside)).unwrap();
     }
+    std::os::unix::fs::symlink("../elsewhere", directory.path().join("data/journal")).unwrap();
     for file in ["data.root/root.key", "data.root/anchor", "log/log"] {
         fs::write(directory.path().join(file), Path::new(file).file_name().unwrap().as_encoded_bytes())
             .unwrap();

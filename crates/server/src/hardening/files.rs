@@ -7,6 +7,7 @@
 //! The rules hold for the calling thread and for those it starts, so they are laid down before any other thread runs. A
 //! kernel that knows only a part of them enforces that part, and the log says so.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -43,6 +44,7 @@ impl Reach {
     ) -> Self {
         let mut reach = Self::default();
         reach.allow(&places.data, DATA);
+        reach.allow_links_in(&places.data);
         let anchor = places.anchor();
         reach.allow(&parent(&anchor), REPLACE);
         // The anchor as it is now; a sealed server reads it when its passphrase has come. Not what lies beside it.
@@ -63,6 +65,18 @@ impl Reach {
         // SQLite draws a seed there.
         reach.allow(Path::new("/dev/urandom"), READ);
         reach
+    }
+
+    /// An operator may have put the journal, or the store, on another disk and left a link in its place.
+    fn allow_links_in(&mut self, data: &Path) {
+        for entry in fs::read_dir(data).into_iter().flatten().flatten() {
+            if let Ok(target) = entry.path().canonicalize()
+                && entry.file_type().is_ok_and(|kind| kind.is_symlink())
+            {
+                let directory = if target.is_dir() { target } else { parent(&target) };
+                self.allow(&directory, DATA);
+            }
+        }
     }
 
     fn allow(&mut self, path: &Path, rights: BitFlags<AccessFs>) {

@@ -18,6 +18,9 @@ use rustix::thread::{
 const USERS: &str = "/etc/passwd";
 const GROUPS: &str = "/etc/group";
 
+/// How the names of the server's files in the data directory begin. What else lies there (`lost+found`) is not its business.
+const OURS: [&str; 6] = ["journal", "lock", "reserve", "strangers", "strongroom.", "unseal.sock"];
+
 /// Capabilities have numbers below this one.
 const CAPABILITIES_MAX: u32 = 64;
 
@@ -105,11 +108,18 @@ impl Account {
     /// Refuses data that the user could not serve, because somebody else made them.
     pub(crate) fn check_owner(&self, data: &Path) -> Result<(), PrivilegesError> {
         // What cannot be read here will be missed, and named, by whoever needs it.
-        let inside =
-            |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        let beneath = inside(data).flat_map(|path| inside(&path).chain([path.clone()]).collect::<Vec<_>>());
-        for path in [data.to_owned()].into_iter().chain(beneath) {
-            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        let inside = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+        let ours = inside(data).filter(|entry| {
+            let name = entry.file_name();
+            OURS.iter().any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes()))
+        });
+        let mut paths = vec![data.to_owned()];
+        for entry in ours {
+            paths.push(entry.path());
+            paths.extend(inside(&entry.path()).map(|entry| entry.path()));
+        }
+        for path in paths {
+            let Ok(metadata) = fs::metadata(&path) else { continue };
             if metadata.uid() != self.uid {
                 let (data, owner, user) = (data.to_owned(), metadata.uid(), self.name.clone());
                 return Err(PrivilegesError::ForeignOwner { data, owner, path, user });
@@ -244,6 +254,9 @@ mod tests {
         assert!(refused.ends_with(&format!("run `chown -R strong: {}`", data.display())), "{refused}");
         account(own).check_owner(&data).unwrap();
         if own == 0 {
+            fs::create_dir(data.join("lost+found")).unwrap();
+            std::os::unix::fs::chown(data.join("lost+found"), Some(7), None).unwrap();
+            account(own).check_owner(&data).unwrap();
             std::os::unix::fs::chown(data.join("journal/1"), Some(7), None).unwrap();
             let refused = account(own).check_owner(&data).unwrap_err().to_string();
             assert!(refused.contains("journal/1` belongs to user 7"), "{refused}");
