@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{
-    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
 use strongroom_policy::{Action, KeyNamed};
 use strongroom_records::{AliasRow, KeyRow, KeySpec, Loaded, Writes};
@@ -98,6 +98,10 @@ impl Operation for CreateAlias {
         Ok(Targets { rows: NewAlias { arn, existing, target }, checks })
     }
 
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
+    }
+
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let NewAlias { arn, existing, target } = permit.rows();
         lifecycle::check(target, StateClass::Edit)?;
@@ -152,6 +156,10 @@ impl Operation for DeleteAlias {
         Ok(Targets { rows: old, checks })
     }
 
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
+    }
+
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let OldAlias { arn, alias, target } = permit.rows();
         let mut key = (***target).clone();
@@ -187,6 +195,10 @@ impl Operation for UpdateAlias {
         let on_old = Check::key(Action::UpdateAlias, &old.target);
         let checks = Checks::three(on_alias, on_old, Check::key(Action::UpdateAlias, &target));
         Ok(Targets { rows: MovedAlias { old, target }, checks })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     /// The old key may be in any state: an alias can be taken away from a key that is to be deleted.
@@ -274,6 +286,10 @@ impl Operation for ListAliases {
         aliases.truncate(size);
         let check = Check::Account { action: Action::ListAliases };
         Ok(Targets { rows: AliasPage { account, aliases, truncated }, checks: Checks::one(check) })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use strongroom_pipeline::{Fault, Reader};
-use strongroom_policy::{AccessDenied, Action, DenyReason, KeyNamed, KeyPolicyVerdict, Request, Resource};
+use strongroom_policy::{
+    AccessDenied, Action, DenyReason, IdentitySide, KeyNamed, KeyPolicyVerdict, Request, Resource,
+};
 use strongroom_records::{AliasRow, KeyRow, Loaded, RecordsError};
 use strongroom_types::{
     AccountId, AliasArn, AliasName, KeyArn, KeyId, KeyReference, KeyReferenceError, limits,
@@ -58,7 +60,7 @@ fn own_account(reader: &Reader<'_>, action: Action) -> Result<AccountId, Fault> 
 pub(crate) fn caller_account(reader: &Reader<'_>, action: Action) -> Result<AccountId, Fault> {
     reader.caller().account().ok_or_else(|| {
         let principal = reader.caller().principal();
-        let identity = principal.identity_verdict();
+        let identity = IdentitySide::SILENT;
         let request = Request { action, identity, principal, resource: Resource::Account };
         access_denied(reader, &request, DenyReason::NoIdentityPolicyAllows)
     })
@@ -72,7 +74,7 @@ fn access_denied(reader: &Reader<'_>, request: &Request<'_>, reason: DenyReason)
 /// The refusal that tells a caller nothing about a key it may not know of.
 pub(crate) fn foreign(reader: &Reader<'_>, action: Action, named: KeyNamed) -> Fault {
     let principal = reader.caller().principal();
-    let identity = principal.identity_verdict();
+    let identity = IdentitySide::SILENT;
     // The message names no resource, so any will do: neither the key nor its account is revealed.
     let resource = match named {
         KeyNamed::ByCiphertext => Resource::Ciphertext,

@@ -16,6 +16,7 @@ use crate::arrival::{Answer, Arrival};
 use crate::authenticate::{AuthenticationError, Authenticator};
 use crate::caller::Caller;
 use crate::decide::{Ran, decide_and_run};
+use crate::facts::Setting;
 use crate::fault::Fault;
 use crate::operation::{Done, Key, Kind, Operation, Weight};
 use crate::parts::Parts;
@@ -209,11 +210,19 @@ impl Visit {
 
     async fn attempt<Op: Operation>(&self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
         match Op::weight(request) {
-            Weight::Light => decide_and_run::<Op>(&self.corridor.parts, &self.caller, request),
+            Weight::Light => {
+                let setting = Setting::new(&self.arrival, self.time);
+                decide_and_run::<Op>(&self.corridor.parts, &self.caller, &setting, request)
+            }
             Weight::Heavy => {
                 let (corridor, caller) = (Arc::clone(&self.corridor), self.caller.clone());
                 let request = Arc::clone(request);
-                let run = move || decide_and_run::<Op>(&corridor.parts, &caller, &request);
+                let Setting { is_secure, source, time, user_agent } = Setting::new(&self.arrival, self.time);
+                let user_agent = user_agent.cloned();
+                let run = move || {
+                    let setting = Setting { is_secure, source, time, user_agent: user_agent.as_ref() };
+                    decide_and_run::<Op>(&corridor.parts, &caller, &setting, &request)
+                };
                 let ran = tokio::task::spawn_blocking(run).await;
                 ran.unwrap_or_else(|error| Ran { keys: Vec::new(), result: Err(Fault::internal(error)) })
             }

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use strongroom_policy::{AccessDenied, Decision, Question, Request, Resource, decide};
+use strongroom_policy::{
+    AccessDenied, Decision, IdentitySide, Principal, Question, Request, Resource, decide,
+};
 use strongroom_records::Seen;
+use strongroom_types::AliasArn;
 use strongroom_wire::ErrorKind;
 
 use crate::caller::Caller;
+use crate::facts::{CheckFacts, LazyFacts, Setting};
 use crate::fault::Fault;
 use crate::job::{Job, JobDone, JobError, JobReader};
-use crate::operation::{Check, Done, Key, Kind, Operation, World};
+use crate::operation::{Check, Checks, Done, Key, Kind, Operation, World};
 use crate::parts::Parts;
 use crate::permit::{JobPermit, Permit};
 use crate::reader::Reader;
@@ -25,17 +29,19 @@ pub(crate) struct Ran<Reply> {
 pub(crate) fn decide_and_run<Op: Operation>(
     parts: &Parts,
     caller: &Caller,
+    setting: &Setting<'_>,
     request: &Arc<Op::Request>,
 ) -> Ran<Op::Reply> {
     let world = World { env: &*parts.env, keyring: &parts.keyring };
-    let mut reader = Reader::new(&parts.records, caller, &world, Op::KIND == Kind::Change);
+    let mut reader = Reader::new(&parts.records, caller, setting, &world, Op::KIND == Kind::Change);
     let targets = match Op::targets(request, &mut reader) {
         Ok(targets) => targets,
         Err(fault) => return Ran { keys: Vec::new(), result: Err(fault) },
     };
     let keys: Vec<Key> = targets.checks.keys().collect();
+    let authorization = Authorization { caller, checks: &targets.checks, setting };
     for check in targets.checks.iter() {
-        if let Err(fault) = authorize(caller, check) {
+        if let Err(fault) = authorization.authorize::<Op>(check, request) {
             return Ran { keys, result: Err(fault) };
         }
     }
@@ -57,31 +63,64 @@ pub(crate) fn decide_and_run_job<J: Job>(
     Ok((J::run(&permit, &world)?, reader.into_seen()))
 }
 
-/// Asks `policy`; a no is AWS's AccessDeniedException, to the letter.
-fn authorize(caller: &Caller, check: &Check) -> Result<(), Fault> {
-    let principal = caller.principal();
-    let identity = principal.identity_verdict();
-    match check {
-        Check::Account { action } => {
-            let resource = Resource::Account;
-            answer(caller, &Request { action: *action, identity, principal, resource })
+/// What bears on every check of a request.
+struct Authorization<'a> {
+    caller: &'a Caller,
+    checks: &'a Checks,
+    setting: &'a Setting<'a>,
+}
+
+impl Authorization<'_> {
+    /// Asks `policy`; a no is AWS's AccessDeniedException, to the letter.
+    fn authorize<Op: Operation>(&self, check: &Check, request: &Op::Request) -> Result<(), Fault> {
+        let caller = self.caller;
+        // The caller's signature was verified: for some that is all.
+        let Some(action) = check.action() else { return Ok(()) };
+        let principal = caller.principal();
+        let ask = || Op::facts(request, action);
+        let facts = CheckFacts {
+            action,
+            caller,
+            key: match check {
+                Check::Key { key, .. } => Some(&***key),
+                Check::Account { .. } | Check::Alias { .. } | Check::AnyCaller | Check::NewKey { .. } => None,
+            },
+            re_encrypts_on_same_key: self.checks.re_encrypts_on_same_key(),
+            request: LazyFacts::new(&ask),
+            setting: self.setting,
+        };
+        let side = |resource: &str| principal.identity_side(caller.policies(), action, resource, &facts);
+        let (identity, resource) = match check {
+            Check::AnyCaller => return Ok(()),
+            Check::Account { .. } => (side("*"), Resource::Account),
+            Check::Alias { arn, .. } => (self.side_on_alias(&side, arn), Resource::Alias(arn)),
+            Check::NewKey { .. } => (self.side_on_new_key(&side), Resource::NewKey),
+            Check::Key { key, named, .. } => {
+                let (arn, key_text) = (key.arn(), key.arn_text());
+                let question = Question { action, facts: &facts, key: arn, key_text, principal };
+                let verdict = key.policy().decide_key_policy(&question);
+                (side(key_text), Resource::Key { arn, named: *named, verdict })
+            }
+        };
+        answer(caller, &Request { action, identity, principal, resource })
+    }
+
+    /// The alias's ARN is written only for those whose policies may speak of it.
+    fn side_on_alias(&self, side: &dyn Fn(&str) -> IdentitySide, arn: &AliasArn) -> IdentitySide {
+        match self.caller.principal() {
+            Principal::AccountRoot(_) | Principal::Operator | Principal::Service(_) => side("*"),
+            Principal::RoleSession(_) | Principal::User(_) => side(&arn.to_string()),
         }
-        Check::Alias { action, arn } => {
-            let resource = Resource::Alias(arn);
-            answer(caller, &Request { action: *action, identity, principal, resource })
-        }
-        // The caller's signature was verified: that is all.
-        Check::AnyCaller => Ok(()),
-        Check::NewKey { action } => {
-            let resource = Resource::NewKey;
-            answer(caller, &Request { action: *action, identity, principal, resource })
-        }
-        Check::Key { action, key, named } => {
-            let arn = key.arn();
-            let question = Question { action: *action, key: arn, principal };
-            let verdict = key.policy().decide_key_policy(&question);
-            let resource = Resource::Key { arn, named: *named, verdict };
-            answer(caller, &Request { action: *action, identity, principal, resource })
+    }
+
+    /// A key that has no id yet is asked for by an ARN that ends before it: `key/*` covers that.
+    fn side_on_new_key(&self, side: &dyn Fn(&str) -> IdentitySide) -> IdentitySide {
+        let region = self.caller.region();
+        match self.caller.account() {
+            None => side("*"),
+            Some(account) => {
+                side(&format!("arn:{}:kms:{region}:{account}:key/", region.partition().as_str()))
+            }
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use strongroom_policy::{Action, KeyPolicy, LockoutQuestion, would_lock_out};
 use strongroom_records::{AccountKeyRow, AccountRow, AliasRow, KeyRow, Loaded, Records, RecordsError, Seen};
-use strongroom_types::{AccountId, AliasName, KeyId, RegionName};
+use strongroom_types::{AccountId, AliasName, KeyArn, KeyId, RegionName};
 
 use crate::caller::Caller;
+use crate::facts::{CheckFacts, LazyFacts, RequestFacts, Setting};
 use crate::operation::World;
 
 /// The only road to rows. The pipeline hands it to [`Operation::targets`](crate::Operation::targets) and keeps account
@@ -13,14 +15,21 @@ use crate::operation::World;
 pub struct Reader<'a> {
     records: &'a Records,
     caller: &'a Caller,
+    setting: &'a Setting<'a>,
     world: &'a World<'a>,
     seen: Option<Vec<Seen>>,
 }
 
 impl<'a> Reader<'a> {
     /// `tracks`: whether what is seen matters later, that is, whether the operation can change anything.
-    pub(crate) fn new(records: &'a Records, caller: &'a Caller, world: &'a World<'a>, tracks: bool) -> Self {
-        Self { records, caller, world, seen: tracks.then(Vec::new) }
+    pub(crate) fn new(
+        records: &'a Records,
+        caller: &'a Caller,
+        setting: &'a Setting<'a>,
+        world: &'a World<'a>,
+        tracks: bool,
+    ) -> Self {
+        Self { records, caller, setting, world, seen: tracks.then(Vec::new) }
     }
 
     pub(crate) fn into_seen(self) -> Vec<Seen> {
@@ -33,6 +42,28 @@ impl<'a> Reader<'a> {
 
     pub fn world(&self) -> &'a World<'a> {
         self.world
+    }
+
+    /// Whether the caller could not change a key's policy any more if it were this one (see
+    /// [`would_lock_out`]), in a request from the same place with these facts.
+    pub fn would_lock_out(
+        &self,
+        policy: &KeyPolicy,
+        key: &KeyArn,
+        row: Option<&KeyRow>,
+        facts: RequestFacts<'_>,
+    ) -> bool {
+        let ask = || facts;
+        let facts = CheckFacts {
+            action: Action::PutKeyPolicy,
+            caller: self.caller,
+            key: row,
+            re_encrypts_on_same_key: None,
+            request: LazyFacts::new(&ask),
+            setting: self.setting,
+        };
+        let (policies, principal) = (self.caller.policies(), self.caller.principal());
+        would_lock_out(policy, &LockoutQuestion { facts: &facts, key, policies, principal })
     }
 
     /// The region that was asked.
