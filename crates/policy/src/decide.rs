@@ -9,8 +9,8 @@
 //! - Other account: both sides allow, and the action is one that other accounts may do.
 //! - Actions that concern no key, and the alias's half of alias operations, are the identity side's alone.
 //!
-//! The root user's identity side allows everything, the operator's nothing. Identity policies and grants join as
-//! further inputs of [`Request`]; nothing of the joining changes for them.
+//! The root user's identity side allows everything, the operator's nothing. Identity policies join as further inputs of
+//! [`Request`]; nothing of the joining changes for them. Grants are asked after that (see [`grant`](crate::grant)).
 
 use strongroom_types::{AliasArn, KeyArn};
 
@@ -94,6 +94,8 @@ pub enum Decision {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AllowReason {
+    /// A grant, where the policies neither allow nor explicitly deny.
+    Grant,
     /// The identity side, where it decides alone.
     Identity,
     /// The key policy alone.

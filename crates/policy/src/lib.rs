@@ -1,4 +1,4 @@
-//! Key policies: parse, compile, decide.
+//! Key policies: parse, compile, decide. And what a grant allows.
 //!
 //! A policy text is read once, by [`KeyPolicy::parse`], into a form that decides in nanoseconds: actions are a bitset
 //! over the closed list of [`Action`]s, principals are typed, resources are byte globs. [`decide`] then joins what the
@@ -24,6 +24,7 @@ mod denial;
 mod document;
 mod error;
 mod glob;
+mod grant;
 mod principal;
 
 pub use action::{Action, ActionSet};
@@ -36,4 +37,8 @@ pub use default_policy::default_key_policy;
 pub use denial::AccessDenied;
 pub use document::{Place, check_length};
 pub use error::{PolicyError, Problem};
+pub use grant::{
+    GrantConstraints, GrantFacts, GrantOperation, GrantPrincipal, GrantTerms, RetireQuestion, decide_retirement,
+    open_to_grants,
+};
 pub use principal::{IdentityKind, PolicyPrincipal, Principal};
