@@ -35,11 +35,17 @@ ROW_FIELDS = {
     "account-key": ("key_id",),
     "alias": ("target", "created", "updated"),
     "deployment": ("format", "created", "regions", "anchored"),
+    "grant": (
+        *("key_id", "grant_id", "created", "key_created", "serial"),
+        *("grantee", "retiring", "issuing_account", "terms", "name"),
+    ),
     "key": (
         *("key_id", "account", "created", "spec", "usage", "origin"),
         *("state", "description", "policy", "aliases", "materials", "deletion_date", "tags"),
     ),
+    "orphaned-grants": ("key_id", "key_created"),
     "outbox": ("created", "event"),
+    "retirable": ("retiring", "key_id", "grant_id"),
     "state": ("set_hash", "rows"),
 }
 MATERIAL_FIELDS = ("id", "wrapped", "created")

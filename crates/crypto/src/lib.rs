@@ -43,7 +43,9 @@ pub use blob::{BLOB_OVERHEAD_BYTES, Blob, BlobError, DecryptError, SymmetricKey}
 pub use checkpoint::verify_checkpoint;
 pub use digest::{Sha256, sha256};
 pub use error::CryptoError;
-pub use grant_token::{GrantTokenError, GrantTokenFacts, GranteeKind, grantee_tag, named_grant_half, principal_tag};
+pub use grant_token::{
+    GrantTokenError, GrantTokenFacts, GranteeKind, grantee_tag, named_grant_half, principal_tag,
+};
 pub use keyring::{
     Keyring, KeyringEntry, KeyringError, KeyringName, KeyringNameError, Scope, ServicePurpose,
 };

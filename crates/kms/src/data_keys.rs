@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
-use strongroom_policy::Action;
+use strongroom_policy::{Action, GrantFacts};
 use strongroom_records::{KeyRow, Loaded};
 use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
 use strongroom_wire::{
@@ -12,7 +12,9 @@ use strongroom_wire::{
     GenerateDataKeyWithoutPlaintextRequest,
 };
 
-use crate::encryption::{context_of, encrypt, material_value, push_context, push_dry_run, ready};
+use crate::encryption::{
+    context_facts, context_of, encrypt, material_value, push_context, push_dry_run, ready,
+};
 use crate::fault;
 use crate::lookup::{self, Accept};
 
@@ -104,7 +106,6 @@ impl Operation for GenerateDataKey {
     const KIND: Kind = Kind::Read;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         key_targets(&request.key_id, Action::GenerateDataKey, reader)
     }
 
@@ -125,6 +126,14 @@ impl Operation for GenerateDataKey {
         Ok(done)
     }
 
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {
+        context_facts(request.encryption_context.as_ref())
+    }
+
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
         DataKeyRequest::from(request).parameters(&request.key_id)
     }
@@ -138,7 +147,6 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
     const KIND: Kind = Kind::Read;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         key_targets(&request.key_id, Action::GenerateDataKeyWithoutPlaintext, reader)
     }
 
@@ -152,6 +160,14 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
         });
         done.additional_data = vec![material_value(data_key.material_id)];
         Ok(done)
+    }
+
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {
+        context_facts(request.encryption_context.as_ref())
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {

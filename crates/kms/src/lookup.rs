@@ -54,12 +54,15 @@ fn own_account(reader: &Reader<'_>, action: Action) -> Result<AccountId, Fault> 
 
 /// The account that an action about no key is about: the caller's. A caller without one may do nothing of the kind.
 pub(crate) fn caller_account(reader: &Reader<'_>, action: Action) -> Result<AccountId, Fault> {
-    reader.caller().account().ok_or_else(|| {
-        let principal = reader.caller().principal();
-        let identity = principal.identity_verdict();
-        let request = Request { action, identity, principal, resource: Resource::Account };
-        access_denied(reader, &request, DenyReason::NoIdentityPolicyAllows)
-    })
+    reader.caller().account().ok_or_else(|| not_allowed(reader, action))
+}
+
+/// The refusal of an action that is about no key.
+pub(crate) fn not_allowed(reader: &Reader<'_>, action: Action) -> Fault {
+    let principal = reader.caller().principal();
+    let identity = principal.identity_verdict();
+    let request = Request { action, identity, principal, resource: Resource::Account };
+    access_denied(reader, &request, DenyReason::NoIdentityPolicyAllows)
 }
 
 fn access_denied(reader: &Reader<'_>, request: &Request<'_>, reason: DenyReason) -> Fault {
@@ -136,13 +139,5 @@ fn key_by_alias(
             Err(fault::alias_not_found(&AliasArn { region: reader.region().clone(), account, name }))
         }
         None => Err(foreign(reader, action, KeyNamed::ByRequest)),
-    }
-}
-
-/// Grant tokens name grants; there are none yet, so every token is of no grant.
-pub(crate) fn no_grant_tokens(tokens: Option<&[String]>) -> Result<(), Fault> {
-    match tokens {
-        Some([_, ..]) => Err(fault::invalid_grant_token()),
-        Some([]) | None => Ok(()),
     }
 }

@@ -55,6 +55,14 @@ impl Caller {
         &self.0.arn
     }
 
+    /// The ARNs under which a grant may name the caller as its grantee or its retiring principal.
+    pub fn grant_arns(&self) -> Vec<&str> {
+        match self.0.principal {
+            Principal::AccountRoot(_) => vec![self.arn()],
+            Principal::Operator => Vec::new(),
+        }
+    }
+
     pub(crate) fn principal_id(&self) -> Option<&str> {
         self.0.principal_id.as_deref()
     }

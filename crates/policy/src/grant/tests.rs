@@ -155,7 +155,10 @@ fn a_child_is_never_wider_than_its_parent() {
         };
         assert!(parent.allow(CreateGrant, &facts));
     }
-    assert!(!parent(free()).allow(CreateGrant, &GrantFacts::default()), "without a child there is nothing to allow");
+    assert!(
+        !parent(free()).allow(CreateGrant, &GrantFacts::default()),
+        "without a child there is nothing to allow"
+    );
 }
 
 fn key_of(owner: &str) -> KeyArn {
