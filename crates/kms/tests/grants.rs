@@ -1,6 +1,6 @@
 //! Grants: what they allow and to whom, their tokens, their names, their children and their end.
 
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -45,10 +45,10 @@ impl Ending {
     }
 }
 
-/// The key that a RevokeGrant names, and the grant, if there is one.
-pub(crate) enum Revoked {
-    Found(Ending),
-    Missing(GrantId),
+/// The grant that a RevokeGrant names, if there is one.
+pub(crate) struct Revoked {
+    id: GrantId,
+    ending: Option<Ending>,
 }
 
 impl Operation for RevokeGrant {
@@ -62,18 +62,15 @@ impl Operation for RevokeGrant {
         let id = parse_id(&request.grant_id)?;
         let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::RevokeGrant)?;
         let checks = Checks::one(Check::key(Action::RevokeGrant, &key));
-        let rows = match reader.grant(&key, &id).map_err(fault::records)? {
-            Some(grant) => Revoked::Found(Ending::read(key, grant, reader)?),
-            None => Revoked::Missing(id),
-        };
-        Ok(Targets { rows, checks })
+        let grant = reader.grant(&key, &id).map_err(fault::records)?;
+        let ending = grant.map(|grant| Ending::read(key, grant, reader)).transpose()?;
+        Ok(Targets { rows: Revoked { id, ending }, checks })
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
-        match permit.rows() {
-            Revoked::Found(ending) => ending.end(permit.request().dry_run),
-            Revoked::Missing(id) => Err(fault::grant_not_found(id)),
-        }
+        let Revoked { id, ending } = permit.rows();
+        let ending = ending.as_ref().ok_or_else(|| fault::grant_not_found(id))?;
+        ending.end(permit.request().dry_run)
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {

@@ -104,8 +104,8 @@ impl GrantCache {
             }
         };
         let entry = match entry.publish(index) {
-            Ok(()) => Arc::clone(&entry),
-            Err(index) => {
+            None => Arc::clone(&entry),
+            Some(index) => {
                 self.drop_entry(place, &entry);
                 Arc::new(Entry::new(State::Ready(index), &Arc::default()))
             }
@@ -184,15 +184,12 @@ impl GrantCache {
 impl Entry {
     fn new(state: State, total_bytes: &Arc<AtomicUsize>) -> Self {
         total_bytes.fetch_add(ENTRY_BYTES, Ordering::Relaxed);
-        let total_bytes = Arc::clone(total_bytes);
-        let entry = Self {
+        Self {
             reading: Mutex::default(),
             state: RwLock::new(state),
-            total_bytes,
-            own_bytes: AtomicUsize::new(0),
-        };
-        entry.own_bytes.store(ENTRY_BYTES, Ordering::Relaxed);
-        entry
+            total_bytes: Arc::clone(total_bytes),
+            own_bytes: AtomicUsize::new(ENTRY_BYTES),
+        }
     }
 
     /// `None` while they are being read.
@@ -208,17 +205,17 @@ impl Entry {
     }
 
     /// Does what was noted while the index was read, and shows it. Gives it back if too much was to be noted.
-    fn publish(&self, mut index: Index) -> Result<(), Index> {
+    fn publish(&self, mut index: Index) -> Option<Index> {
         let mut state = self.write();
         if let State::Reading { changes, are_lost } = &mut *state {
             if *are_lost {
-                return Err(index);
+                return Some(index);
             }
             changes.drain(..).for_each(|change| change.apply(&mut index));
         }
         self.weigh(&index);
         *state = State::Ready(index);
-        Ok(())
+        None
     }
 
     fn apply(&self, change: Change) {
