@@ -5,11 +5,12 @@
 //! unknown, needs nothing from the operations that schedule and cancel, and costs about fifteen microseconds a key. A
 //! deployment of 2000 keys is walked every minute, one of a million in eight hours; AWS takes up to a day.
 //!
-//! **Destroying one.** One batch deletes the key's row, in which its materials are, its row in the account's index and its
-//! aliases, notes that its grants are to be removed, notes at the domain key that something it wrapped is gone (see [`domain_keys`](super::domain_keys)), and holds
-//! the record, CloudTrail's `DeleteKey`. It is committed only if all of these rows are as they were seen: a
-//! CancelKeyDeletion that comes first wins, and the key is found not to be due. The commit drops the key from the caches,
-//! where its unwrapped material is wiped, and the tick then truncates the store's log.
+//! **Destroying one.** One batch deletes the key's row, in which its materials are, its row in the account's index
+//! and its aliases, notes that its grants are to be removed, notes at the domain key that something it wrapped is
+//! gone (see [`domain_keys`](super::domain_keys)), and holds the record, CloudTrail's `DeleteKey`. It is committed
+//! only if all of these rows are as they were seen: a CancelKeyDeletion that comes first wins, and the key is found
+//! not to be due. The commit drops the key from the caches, where its unwrapped material is wiped, and the tick then
+//! truncates the store's log.
 //!
 //! A key that is due by a clock that was set forward is not destroyed before an hour of uptime (see
 //! [`settled_clock`](super::settled_clock)).
