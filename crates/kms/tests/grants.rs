@@ -10,8 +10,9 @@ use common::{
 };
 use serde_json::{Value, json};
 use strongroom_kms::BUILT;
-use strongroom_records::{KeyRow, Writes};
-use strongroom_types::{KeyId, RegionName, limits};
+use strongroom_policy::{GrantConstraints, GrantFacts, GrantOperation, GrantPrincipal, GrantTerms};
+use strongroom_records::{GrantRow, KeyRow, Readiness, Writes};
+use strongroom_types::{Env, GrantId, KeyId, RegionName, limits};
 use strongroom_wire::Operation;
 
 const SERVICE: &str = "logs.us-east-1.amazonaws.com";
@@ -779,5 +780,62 @@ fn many_grants_are_read_beside_the_event_loops_and_found() {
     }
     let other = deployment.stranger_encrypts(&arn, json!({ "number": count.to_string() }));
     assert_eq!(other, Err(denied("Encrypt")));
+    deployment.assert_clean();
+}
+
+const USER: &str = "arn:aws:iam::111122223333:user/team/Bob";
+const ROLE: &str = "arn:aws:iam::444455556666:role/App";
+const SESSION: &str = "arn:aws:sts::444455556666:assumed-role/App/i-1";
+
+/// There are no users and roles yet, so the rows are made by hand, and asked as the pipeline asks.
+#[test]
+fn grants_of_users_and_roles_are_found_by_their_arns() {
+    let (deployment, key_id, _) = with_key();
+    let region = RegionName::parse(US).unwrap();
+    let load = || deployment.records.key(&region, &KeyId::parse(&key_id).unwrap()).unwrap().unwrap();
+    let make = |arn: &str, operation: GrantOperation| {
+        let (loaded, grantee) = (load(), GrantPrincipal::Arn(arn.into()));
+        let key_id = loaded.key_id();
+        let tag = GrantRow::grantee_tag(&key_id, &grantee);
+        let row = GrantRow {
+            key_id,
+            grant_id: GrantId::from_halves(tag, [1; 16]),
+            created: deployment.env.now(),
+            key_created: loaded.created(),
+            serial: [2; 16],
+            grantee,
+            retiring: None,
+            issuing_account: loaded.account(),
+            terms: GrantTerms { constraints: GrantConstraints::default(), operations: vec![operation] },
+            name: None,
+        };
+        let mut counted: KeyRow = (**loaded).clone();
+        counted.count_grant();
+        let mut writes = Writes::default();
+        writes.update(&loaded, counted);
+        writes.create(GrantRow::address(&region, &key_id, &row.grant_id), row.clone());
+        deployment.records.commit_blocking(writes, Vec::new()).unwrap();
+        row
+    };
+    let asks = |arns: &[&str], operation: GrantOperation| {
+        let key = load();
+        arns.iter().any(|arn| match deployment.records.grantee_grants(&key, arn, false).unwrap() {
+            Readiness::Ready(grants) => grants.find(&key, arns, operation, &GrantFacts::default()).is_some(),
+            Readiness::MustRead => unreachable!("there are few"),
+        })
+    };
+    assert!(!asks(&[USER], GrantOperation::Decrypt));
+    let of_user = make(USER, GrantOperation::Decrypt);
+    make(ROLE, GrantOperation::Encrypt);
+    for stranger in ["arn:aws:iam::111122223333:user/Bob", "arn:aws:iam::111122223333:root", SESSION, ROLE] {
+        assert!(!asks(&[stranger], GrantOperation::Decrypt), "{stranger}");
+    }
+    assert!(!asks(&[USER], GrantOperation::Encrypt));
+    assert!(!asks(&[SESSION], GrantOperation::Encrypt));
+    assert!(asks(&[USER], GrantOperation::Decrypt));
+    // A session goes by its own ARN and by its role's.
+    assert!(asks(&[SESSION, ROLE], GrantOperation::Encrypt));
+    deployment.revoke(&key_id, &Made { id: of_user.grant_id.to_string(), token: String::new() });
+    assert!(!asks(&[USER], GrantOperation::Decrypt));
     deployment.assert_clean();
 }
