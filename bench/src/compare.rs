@@ -3,22 +3,21 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::process;
-use std::thread;
 
 use crate::child::{Server, free_address};
 use crate::connection::Connection;
 use crate::disk;
 use crate::error::{BenchError, io_error};
-use crate::load::Load;
+use crate::half_load;
+use crate::load::Pace;
+use crate::many_keys;
+use crate::meter::{Meter, cores};
 use crate::operation::{Operation, Subject};
-use crate::options::Options;
+use crate::options::{Options, Part};
 use crate::report::{FirstStart, Machine, Report, Round, Row, Side, Start, median};
 use crate::request::{REGION, Signer};
 use crate::service::Deployment;
-use crate::usage::{processor_time, resident_kib};
 
 /// How often the time from start to first answer is taken.
 const STARTS: usize = 5;
@@ -27,30 +26,35 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
     let (program, parent) = places_of(options.strongroom.as_deref(), options.directory.as_deref())?;
     let scratch = Scratch::make(&parent)?;
     let sync = disk::probe(&scratch.path)?;
-    let deployment = Deployment::make(&program, &scratch.path)?;
-    let first = first_starts(&program, &scratch.path)?;
-    let (service, fresh_millis) = start_often(&deployment)?;
-    let subject = deployment.make_subject(&service)?;
-    let bare = start_bare(options, &deployment.signer, &service, &subject, &scratch.path)?;
-    let generator_threads = options.threads.map_or(cores().div_ceil(2), usize::from);
-    let signer = &deployment.signer;
-    let bench =
-        Bench { options, signer, subject: &subject, service: &service, bare: &bare, generator_threads };
-    let rows = bench.rows()?;
-    drop(bare);
-    service.stop()?;
-    let created = rows.iter().filter(|row| row.operation == Operation::CreateKey);
-    let start = Start {
-        fresh_millis,
-        first,
-        // Warm-ups are not counted: this is to say how many, roughly.
-        keys: created.map(|row| row.service_answers).sum(),
-        answers: rows.iter().map(|row| row.service_answers).sum(),
-        after_millis: restart(&deployment)?,
+    let has = |part: Part| options.parts.contains(&part);
+    let mut report = Report {
+        machine: Machine::of_this(cores(), options.threads.map_or(cores().div_ceil(2), usize::from)),
+        sync,
+        seconds_per_round: options.seconds_per_round.as_secs_f64(),
+        rows: Vec::new(),
+        start: None,
+        half_load: Vec::new(),
+        many_keys: None,
     };
-    let machine = Machine::of_this(cores(), generator_threads);
-    let report =
-        Report { machine, sync, seconds_per_round: options.seconds_per_round.as_secs_f64(), rows, start };
+    if has(Part::Throughput) || has(Part::HalfLoad) {
+        let deployment = Deployment::make(&program, &scratch.path)?;
+        let first = first_starts(&program, &scratch.path)?;
+        let (service, fresh_millis) = start_often(&deployment)?;
+        let subject = deployment.make_subject(&service)?;
+        let meter = Meter::new(options, &deployment.signer);
+        if has(Part::HalfLoad) {
+            report.half_load = half_load::measure(options, &meter, &service, &subject)?;
+        }
+        if has(Part::Throughput) {
+            let bare = start_bare(options, &deployment.signer, &service, &subject, &scratch.path)?;
+            report.rows = Bench { options, meter, subject, service: &service, bare: &bare }.rows()?;
+        }
+        service.stop()?;
+        report.start = Some(start(&deployment, &report.rows, fresh_millis, first)?);
+    }
+    if has(Part::ManyKeys) {
+        report.many_keys = Some(many_keys::measure(options, &program, &scratch.path)?);
+    }
     if options.json {
         report.print_json()
     } else {
@@ -59,8 +63,21 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
     Ok(())
 }
 
-pub(crate) fn cores() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get)
+fn start(
+    deployment: &Deployment,
+    rows: &[Row],
+    fresh_millis: f64,
+    first: FirstStart,
+) -> Result<Start, BenchError> {
+    let created = rows.iter().filter(|row| row.operation == Operation::CreateKey);
+    Ok(Start {
+        fresh_millis,
+        first,
+        // Warm-ups are not counted: this is to say how many, roughly.
+        keys: created.map(|row| row.service_answers).sum(),
+        answers: rows.iter().map(|row| row.service_answers).sum(),
+        after_millis: deployment.restart()?,
+    })
 }
 
 /// The program to measure, and where its deployment goes: not into a temporary directory, which may be memory, where a
@@ -116,19 +133,6 @@ fn start_often(deployment: &Deployment) -> Result<(Server, f64), BenchError> {
     Ok((service, median(millis.into_iter())))
 }
 
-/// Milliseconds to the first answer after everything that was done; `None` if it did not come in time, which must not
-/// cost the report.
-fn restart(deployment: &Deployment) -> Result<Option<f64>, BenchError> {
-    match deployment.serve() {
-        Ok((service, took)) => {
-            service.stop()?;
-            Ok(Some(took.as_secs_f64() * 1000.0))
-        }
-        Err(BenchError::ChildSilent { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// Starts the bare server with replies of the service's sizes, and sees that they have them.
 fn start_bare(
     options: &Options,
@@ -164,11 +168,10 @@ fn start_bare(
 
 struct Bench<'a> {
     options: &'a Options,
-    signer: &'a Signer,
-    subject: &'a Subject,
+    meter: Meter<'a>,
+    subject: Subject,
     service: &'a Server,
     bare: &'a Server,
-    generator_threads: usize,
 }
 
 impl Bench<'_> {
@@ -214,28 +217,8 @@ impl Bench<'_> {
     }
 
     fn round(&self, server: &Server, operation: Operation, connections: u16) -> Result<Round, BenchError> {
-        let body = operation.body(self.subject);
-        let requests = (0..usize::from(connections))
-            .map(|number| self.signer.request(server.address(), operation.name(), &body, number));
-        let requests = requests.collect::<Result<Vec<_>, _>>()?;
-        let length = self.options.seconds_per_round;
-        let load =
-            Load { address: server.address(), requests: &requests, threads: self.generator_threads, length };
-        let times = || Ok((processor_time(server.pid())?, processor_time(process::id())?));
-        let loaded = load.run(times)?;
-        let answers = loaded.latencies.count();
-        let micros_each = |from: std::time::Duration, to: std::time::Duration| {
-            to.saturating_sub(from).as_secs_f64() * 1e6 / answers.max(1) as f64
-        };
-        Ok(Round {
-            answers,
-            per_second: answers as f64 / length.as_secs_f64(),
-            p50_micros: loaded.latencies.quantile_micros(0.5),
-            p99_micros: loaded.latencies.quantile_micros(0.99),
-            cpu_micros: micros_each(loaded.before.0, loaded.after.0),
-            generator_cpu_micros: micros_each(loaded.before.1, loaded.after.1),
-            resident_kib: resident_kib(server.pid())?,
-        })
+        let subjects = std::slice::from_ref(&self.subject);
+        self.meter.round(server, operation, subjects, connections, Pace::FlatOut)
     }
 }
 
@@ -274,6 +257,8 @@ impl Drop for Scratch {
 
 #[cfg(test)]
 mod tests {
+    use std::process;
+
     use super::*;
 
     #[test]

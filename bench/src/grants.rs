@@ -6,10 +6,11 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::child::Server;
-use crate::compare::{Scratch, cores, places_of};
+use crate::compare::{Scratch, places_of};
 use crate::connection::Connection;
 use crate::error::{BenchError, io_error};
-use crate::load::Load;
+use crate::load::Pace;
+use crate::meter::{Meter, cores};
 use crate::operation::{Operation, Subject};
 use crate::options::GrantsOptions;
 use crate::report::median;
@@ -58,7 +59,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// A key that is closed but for its grants. One of them is for the context of [`Operation::body`].
-    fn key_with(&self, grants: u32) -> Result<Subject, BenchError> {
+    fn key_with(&self, grants: u32) -> Result<[Subject; 1], BenchError> {
         eprintln!("making a key with {grants} grants");
         let answer = self.ask("CreateKey", &json!({ "Policy": POLICY }))?;
         let key_id = answer.pointer("/KeyMetadata/KeyId").and_then(Value::as_str).unwrap_or_default();
@@ -74,7 +75,7 @@ impl Bench<'_> {
                 .into_iter()
                 .try_for_each(|maker| maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
-        Ok(Subject { key_id, ..Subject::default() })
+        Ok([Subject { key_id, ..Subject::default() }])
     }
 
     fn make_grants(&self, key_id: &str, numbers: impl Iterator<Item = u32>) -> Result<(), BenchError> {
@@ -92,15 +93,12 @@ impl Bench<'_> {
     }
 
     /// Answers per second.
-    fn round(&self, subject: &Subject, connections: u16) -> Result<f64, BenchError> {
-        let body = Operation::Encrypt.body(subject);
-        let address = self.service.address();
-        let sign = |number| self.deployment.signer.request(address, "Encrypt", &body, number);
-        let requests = (0..usize::from(connections)).map(sign).collect::<Result<Vec<_>, _>>()?;
+    fn round(&self, subject: &[Subject; 1], connections: u16) -> Result<f64, BenchError> {
+        let signer = &self.deployment.signer;
         let length = self.options.seconds_per_round;
-        let load = Load { address, requests: &requests, threads: cores().div_ceil(2), length };
-        let loaded = load.run(|| Ok(()))?;
-        Ok(loaded.latencies.count() as f64 / length.as_secs_f64())
+        let meter = Meter { signer, generator_threads: cores().div_ceil(2), length };
+        let round = meter.round(self.service, Operation::Encrypt, subject, connections, Pace::FlatOut)?;
+        Ok(round.per_second)
     }
 
     fn connect(&self) -> Result<Connection, BenchError> {

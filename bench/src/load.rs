@@ -1,4 +1,6 @@
-//! The load generator: each connection sends its request again as soon as the reply is there.
+//! The load generator. Flat out, each connection sends its next request as soon as the reply is there. At a [`Pace`],
+//! requests fall due one after the other whether replies come or not, and a reply's latency is counted from when its
+//! request was due: a server that stalls does not hide the time of those who would have come meanwhile.
 //!
 //! As cheap as can be, because it runs beside the server: requests are signed before, replies are looked at just enough
 //! to know that they are whole and say 200, and a thread with many connections waits for all of them with one epoll.
@@ -23,10 +25,19 @@ const WARM_UP_DIVISOR: u32 = 10;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load<'a> {
     pub(crate) address: SocketAddr,
-    /// One per connection.
-    pub(crate) requests: &'a [Vec<u8>],
+    /// What each connection sends, in turn and over again.
+    pub(crate) requests: &'a [Vec<Vec<u8>>],
     pub(crate) threads: usize,
     pub(crate) length: Duration,
+    pub(crate) pace: Pace,
+}
+
+/// How fast requests are sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pace {
+    FlatOut,
+    /// Of all connections together.
+    PerSecond(f64),
 }
 
 /// What came of a round, and what `read` said at its beginning and at its end.
@@ -40,18 +51,35 @@ pub(crate) struct Loaded<T> {
 impl Load<'_> {
     /// Loads the server. Replies that come between the two readings count.
     pub(crate) fn run<T>(&self, read: impl Fn() -> Result<T, BenchError>) -> Result<Loaded<T>, BenchError> {
-        let connections = self.requests.iter().map(|request| {
+        let connections = self.requests.iter().map(|requests| {
             let connection = Connection::open(self.address).map_err(io_error("connect to the server"))?;
-            Ok(Caller { connection, request, sent: Instant::now() })
+            Ok(Caller { connection, requests, sent: 0, due: Instant::now(), is_waiting: false })
         });
         let mut callers = connections.collect::<Result<Vec<Caller<'_>>, BenchError>>()?;
-        let from = Instant::now() + self.length / WARM_UP_DIVISOR;
+        let begin = Instant::now();
+        let interval = match self.pace {
+            Pace::FlatOut => None,
+            Pace::PerSecond(rate) => Some(Duration::from_secs_f64(callers.len() as f64 / rate.max(1.0))),
+        };
+        if let Some(interval) = interval {
+            // One connection after the other, so that the load is even.
+            let step = interval.div_f64(callers.len().max(1) as f64);
+            for (caller, number) in callers.iter_mut().zip(0..) {
+                caller.due = begin + step * number;
+            }
+        }
+        let from = begin + self.length / WARM_UP_DIVISOR;
         let span = Span { from, to: from + self.length };
         let callers_per_thread = callers.len().div_ceil(self.threads.max(1)).max(1);
         thread::scope(|scope| {
             let threads: Vec<_> = callers
                 .chunks_mut(callers_per_thread)
-                .map(|callers| scope.spawn(move || drive(callers, span)))
+                .map(|callers| {
+                    scope.spawn(move || match interval {
+                        None => drive(callers, span),
+                        Some(interval) => drive_paced(callers, span, interval),
+                    })
+                })
                 .collect();
             sleep_until(span.from);
             let before = read();
@@ -77,17 +105,31 @@ struct Span {
     to: Instant,
 }
 
-/// A connection with its request.
+impl Span {
+    /// Counts a reply that came inside the span.
+    fn record(self, latencies: &mut Histogram, due: Instant, now: Instant) {
+        if (self.from..self.to).contains(&now) {
+            latencies.record(now.saturating_duration_since(due));
+        }
+    }
+}
+
+/// A connection with its requests.
 struct Caller<'a> {
     connection: Connection,
-    request: &'a [u8],
-    sent: Instant,
+    requests: &'a [Vec<u8>],
+    sent: usize,
+    /// When the request was due that waits for its reply, or else when the next one is.
+    due: Instant,
+    is_waiting: bool,
 }
 
 impl Caller<'_> {
-    fn send(&mut self, now: Instant) -> Result<(), BenchError> {
-        self.sent = now;
-        self.connection.send(self.request)
+    fn send(&mut self) -> Result<(), BenchError> {
+        let next = self.sent.checked_rem(self.requests.len()).and_then(|at| self.requests.get(at));
+        self.sent = self.sent.wrapping_add(1);
+        self.is_waiting = true;
+        self.connection.send(next.map_or(&[], Vec::as_slice))
     }
 }
 
@@ -96,27 +138,62 @@ fn drive(callers: &mut [Caller<'_>], span: Span) -> Result<Histogram, BenchError
     let mut latencies = Histogram::new();
     let mut readiness = Readiness::new(callers)?;
     for caller in &mut *callers {
-        caller.send(Instant::now())?;
+        caller.due = Instant::now();
+        caller.send()?;
     }
     let mut in_flight = callers.len();
     while in_flight > 0 {
-        for place in readiness.wait()? {
+        for place in readiness.wait(SILENCE_MAX)? {
             let Some(caller) = callers.get_mut(place) else { continue };
             if !caller.connection.receive()? {
                 continue;
             }
             let now = Instant::now();
-            if (span.from..span.to).contains(&now) {
-                latencies.record(now.duration_since(caller.sent));
-            }
+            span.record(&mut latencies, caller.due, now);
             if now < span.to {
-                caller.send(now)?;
+                caller.due = now;
+                caller.send()?;
             } else {
                 in_flight -= 1;
             }
         }
+        readiness.check_silence(in_flight > 0)?;
     }
     Ok(latencies)
+}
+
+/// Lets each caller call once in every interval. A caller whose reply is late sends the next request when it has come,
+/// and that one's latency is counted from when it was due.
+fn drive_paced(callers: &mut [Caller<'_>], span: Span, interval: Duration) -> Result<Histogram, BenchError> {
+    let mut latencies = Histogram::new();
+    let mut readiness = Readiness::with_epoll(callers)?;
+    loop {
+        let now = Instant::now();
+        let mut pause = SILENCE_MAX;
+        let mut in_flight = 0;
+        for caller in &mut *callers {
+            if !caller.is_waiting && caller.due <= now && now < span.to {
+                caller.send()?;
+            }
+            if caller.is_waiting {
+                in_flight += 1;
+            } else {
+                pause = pause.min(caller.due.saturating_duration_since(now));
+            }
+        }
+        if now >= span.to && in_flight == 0 {
+            return Ok(latencies);
+        }
+        for place in readiness.wait(pause)? {
+            let Some(caller) = callers.get_mut(place) else { continue };
+            if caller.connection.receive()? {
+                span.record(&mut latencies, caller.due, Instant::now());
+                caller.due += interval;
+                caller.is_waiting = false;
+            }
+        }
+        readiness.check_silence(in_flight > 0)?;
+    }
 }
 
 /// Which callers have something to read.
@@ -124,34 +201,52 @@ struct Readiness {
     /// A thread with one connection needs none: it waits in `read`, which is a system call less.
     epoll: Option<OwnedFd>,
     events: Vec<epoll::Event>,
+    heard: Instant,
 }
 
 impl Readiness {
     fn new(callers: &[Caller<'_>]) -> Result<Self, BenchError> {
-        let failed = |error: rustix::io::Errno| io_error("wait for replies")(error.into());
         if callers.len() == 1 {
-            return Ok(Self { epoll: None, events: Vec::new() });
+            return Ok(Self { epoll: None, events: Vec::new(), heard: Instant::now() });
         }
+        Self::with_epoll(callers)
+    }
+
+    fn with_epoll(callers: &[Caller<'_>]) -> Result<Self, BenchError> {
+        let failed = |error: rustix::io::Errno| io_error("wait for replies")(error.into());
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
         for (place, caller) in callers.iter().enumerate() {
             let data = epoll::EventData::new_u64(place as u64);
             epoll::add(&poll, &caller.connection, data, epoll::EventFlags::IN).map_err(failed)?;
         }
-        Ok(Self { epoll: Some(poll), events: Vec::with_capacity(callers.len().max(1)) })
+        Ok(Self {
+            epoll: Some(poll),
+            events: Vec::with_capacity(callers.len().max(1)),
+            heard: Instant::now(),
+        })
     }
 
-    fn wait(&mut self) -> Result<impl Iterator<Item = usize> + '_, BenchError> {
+    /// Waits no longer than `pause`; maybe for nothing.
+    fn wait(&mut self, pause: Duration) -> Result<impl Iterator<Item = usize> + '_, BenchError> {
         self.events.clear();
         if let Some(poll) = &self.epoll {
-            let silence = Timespec { tv_sec: SILENCE_MAX.as_secs() as i64, tv_nsec: 0 };
-            match epoll::wait(poll, spare_capacity(&mut self.events), Some(&silence)) {
-                Ok(0) => return Err(BenchError::Timeout { seconds: SILENCE_MAX.as_secs() }),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            let pause = Timespec { tv_sec: pause.as_secs() as i64, tv_nsec: pause.subsec_nanos().into() };
+            match epoll::wait(poll, spare_capacity(&mut self.events), Some(&pause)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => self.heard = Instant::now(),
                 Err(error) => return Err(io_error("wait for replies")(error.into())),
             }
         }
         let alone = self.epoll.is_none().then_some(0);
         Ok(self.events.iter().map(|event| event.data.u64() as usize).chain(alone))
+    }
+
+    /// A server that owes replies and sends none is stuck. A lone connection's `read` has its own limit.
+    fn check_silence(&self, is_owed: bool) -> Result<(), BenchError> {
+        if is_owed && self.epoll.is_some() && self.heard.elapsed() > SILENCE_MAX {
+            return Err(BenchError::Timeout { seconds: SILENCE_MAX.as_secs() });
+        }
+        Ok(())
     }
 }
 
@@ -180,9 +275,18 @@ mod tests {
     }
 
     fn load(reply: &'static str, connections: usize, threads: usize) -> Result<Loaded<()>, BenchError> {
-        let requests = vec![b"x".to_vec(); connections];
+        load_at(Pace::FlatOut, reply, connections, threads)
+    }
+
+    fn load_at(
+        pace: Pace,
+        reply: &'static str,
+        connections: usize,
+        threads: usize,
+    ) -> Result<Loaded<()>, BenchError> {
+        let requests = vec![vec![b"x".to_vec()]; connections];
         let length = Duration::from_millis(50);
-        Load { address: server(reply), requests: &requests, threads, length }.run(|| Ok(()))
+        Load { address: server(reply), requests: &requests, threads, length, pace }.run(|| Ok(()))
     }
 
     #[test]
@@ -197,6 +301,18 @@ mod tests {
             let loaded =
                 load("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", connections, threads).unwrap();
             assert!(loaded.latencies.count() > 0, "{connections} {threads}");
+        }
+    }
+
+    #[test]
+    fn a_pace_is_kept_and_refusals_stop_it() {
+        let refusal = "HTTP/1.1 400 No\r\ncontent-length: 2\r\n\r\nno";
+        assert!(load_at(Pace::PerSecond(1000.0), refusal, 3, 1).is_err());
+        let reply = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        for connections in [1, 4] {
+            let loaded = load_at(Pace::PerSecond(1000.0), reply, connections, 1).unwrap();
+            // Fifty in fifty milliseconds; a slow machine manages fewer, none more.
+            assert!((1..=52).contains(&loaded.latencies.count()), "{}", loaded.latencies.count());
         }
     }
 }

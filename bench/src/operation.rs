@@ -15,7 +15,7 @@ pub(crate) enum Operation {
 }
 
 /// What requests are about: one key, and one ciphertext under it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Subject {
     pub(crate) key_id: String,
     pub(crate) ciphertext_blob: String,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::operation::Operation;
 
@@ -40,6 +40,13 @@ pub(crate) struct Options {
     /// Threads of the load generator [default: half of the cores]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
+    /// What to measure, separated by commas
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_enum, default_values_t = Part::ALL)]
+    pub(crate) parts: Vec<Part>,
+    /// How many keys `many-keys` makes
+    #[arg(long, value_name = "NUMBER", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(64..=1_000_000))]
+    pub(crate) keys: u32,
     /// Print JSON instead of tables
     #[arg(long)]
     pub(crate) json: bool,
@@ -49,6 +56,20 @@ pub(crate) struct Options {
     /// The program to measure [default: `strongroom` beside this one]
     #[arg(long, value_name = "FILE")]
     pub(crate) strongroom: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// The service and the bare server, flat out
+    Throughput,
+    /// Latency of the data operations at half of the throughput of the most connections
+    HalfLoad,
+    /// The data operations spread over many keys and on one, and a start with many keys
+    ManyKeys,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Throughput, Self::HalfLoad, Self::ManyKeys];
 }
 
 /// Another measurement, or what this program calls itself with.
@@ -147,6 +168,15 @@ mod tests {
         assert_eq!(options.operations, Operation::ALL);
         assert_eq!(options.connections, [1, 8, 64]);
         assert_eq!((options.rounds, options.seconds_per_round), (5, Duration::from_secs(2)));
+        assert_eq!((options.parts.as_slice(), options.keys), (&Part::ALL[..], 100_000));
+    }
+
+    #[test]
+    fn unknown_parts_and_too_few_keys_are_refused() {
+        assert!(parse(&["--parts", "everything"]).is_err());
+        assert!(parse(&["--keys", "63"]).is_err());
+        let options = parse(&["--parts", "many-keys", "--keys", "64"]).unwrap().options;
+        assert_eq!((options.parts.as_slice(), options.keys), (&[Part::ManyKeys][..], 64));
     }
 
     #[test]

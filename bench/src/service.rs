@@ -91,14 +91,37 @@ impl Deployment {
         let body = operation.body(subject);
         let request = self.signer.request(server.address(), operation.name(), &body, 0)?;
         let connection = Connection::open(server.address()).map_err(io_error("connect to the service"));
-        let answer = connection?.ask(&request)?;
-        let value: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-        let text = value.as_ref().and_then(|value| value.pointer(pointer)?.as_str()).map(str::to_owned);
-        text.ok_or_else(|| {
-            let body = String::from_utf8_lossy(&answer.body).into_owned();
-            BenchError::NoField { operation: operation.name(), pointer, body }
-        })
+        ask_field(&mut connection?, &request, operation, pointer)
     }
+
+    /// Milliseconds to the first answer after everything that was done; `None` if it did not come in time, which must
+    /// not cost the report.
+    pub(crate) fn restart(&self) -> Result<Option<f64>, BenchError> {
+        match self.serve() {
+            Ok((service, took)) => {
+                service.stop()?;
+                Ok(Some(took.as_secs_f64() * 1000.0))
+            }
+            Err(BenchError::ChildSilent { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A text of the reply to a request.
+pub(crate) fn ask_field(
+    connection: &mut Connection,
+    request: &[u8],
+    operation: Operation,
+    pointer: &'static str,
+) -> Result<String, BenchError> {
+    let answer = connection.ask(request)?;
+    let value: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+    let text = value.as_ref().and_then(|value| value.pointer(pointer)?.as_str()).map(str::to_owned);
+    text.ok_or_else(|| {
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        BenchError::NoField { operation: operation.name(), pointer, body }
+    })
 }
 
 /// The first profile of an AWS shared-credentials file: the account's root.

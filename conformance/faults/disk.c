@@ -157,6 +157,7 @@ static enum class class_of(const char *path) {
     const char *name = strrchr(path, '/');
     name = name ? name + 1 : path;
     if (!strncmp(name, "journal-", 8)) return JOURNAL;
+    if (!strcmp(name, "spare.new")) return JOURNAL; /* the next segment, before it has its name */
     if (!strncmp(name, "strangers.", 10)) return STRANGERS;
     if (strstr(name, ".sqlite3-wal")) return LOG;
     if (strstr(name, ".sqlite3-shm")) return INDEX;

@@ -50,6 +50,9 @@ use segments::Segments;
 use shared::Shared;
 use writer::Writer;
 
+/// More than a group of a busy journal has.
+const SPARE_MARGIN_BYTES: u64 = 1024 * 1024;
+
 #[derive(Debug, Clone)]
 pub struct JournalOptions {
     pub directory: PathBuf,
@@ -99,7 +102,9 @@ impl Journal {
         signer: Arc<dyn CheckpointSigner>,
         clock: Arc<dyn Env>,
     ) -> Result<Self, JournalError> {
-        let files = Box::new(DiskFiles::new(&options.directory));
+        // Room for one group beyond the size at which a segment is closed.
+        let spare_bytes = options.segment_bytes.saturating_add(SPARE_MARGIN_BYTES);
+        let files = Box::new(DiskFiles::with_spare(&options.directory, spare_bytes));
         Self::open_with_files(options, files, signer, clock)
     }
 

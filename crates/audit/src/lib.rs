@@ -24,6 +24,7 @@ mod note;
 mod reader;
 mod scan;
 mod sequence;
+mod spare;
 mod stats;
 mod stranger;
 mod survey;

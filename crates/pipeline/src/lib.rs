@@ -31,6 +31,7 @@ mod permit;
 mod protocol;
 mod reader;
 mod record;
+mod recorded;
 mod stranger;
 mod turns;
 

@@ -481,7 +481,7 @@ pub(crate) struct Running {
     pub(crate) anchor: Arc<AnchorStatus>,
     pub(crate) verification: Arc<Verification>,
     anchor_keeper: AnchorKeeper,
-    drainer: Drainer,
+    pub(crate) drainer: Drainer,
     store: Arc<dyn Store>,
     verifier: Verifier,
     _lock: DataLock,

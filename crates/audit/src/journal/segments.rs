@@ -52,15 +52,19 @@ impl Segments {
         &self.end
     }
 
-    /// How many bytes the open segment still takes before it is full.
+    /// How many bytes the open segment still takes before it is full, or before it would have to grow while a prepared
+    /// file waits to take over.
     pub(crate) fn room(&self) -> u64 {
-        let length = if self.open.is_some() { self.end.length } else { HEADER_BYTES as u64 };
-        self.segment_bytes.saturating_sub(length)
+        match &self.open {
+            Some(file) => self.segment_bytes.saturating_sub(self.end.length).min(file.room()),
+            None => self.segment_bytes.saturating_sub(HEADER_BYTES as u64),
+        }
     }
 
     /// Writes a sealed group and syncs it. After an error the next attempt goes to a new segment.
     pub(crate) fn write(&mut self, group: &Group) -> io::Result<()> {
         debug_assert_eq!(group.first, self.end.sequence + 1);
+        let fills = group.records().len() as u64 >= self.room();
         match self.open.take() {
             Some(mut file) => {
                 let written = file.append(group.records()).and_then(|()| file.sync());
@@ -77,7 +81,7 @@ impl Segments {
         }
         self.end.sequence = group.last();
         self.end.chain = group.chain();
-        if group.ends_with_checkpoint && self.end.length >= self.segment_bytes {
+        if group.ends_with_checkpoint && fills {
             self.open = None;
         }
         Ok(())

@@ -28,7 +28,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 ///
 /// [`Appenders`]: crate::journal::Appenders
 const GATHER_RECORDS: u64 = 8;
-const GATHER_AT_MOST: Duration = Duration::from_millis(1);
+const GATHER_AT_MOST: Duration = Duration::from_micros(300);
 /// A journal that is being closed does not try for ever.
 const CLOSING_ATTEMPTS_MAX: u32 = 8;
 

@@ -295,3 +295,32 @@ fn the_end_is_that_of_the_last_synced_record() {
     let journal = world.open().unwrap();
     assert_eq!(journal.end(), closed);
 }
+
+#[test]
+fn under_load_a_prepared_file_takes_over_before_the_segment_is_full() {
+    let mut world = World::new();
+    world.options.segment_bytes = 16 << 20;
+    let journal = world.open().unwrap();
+    let mut last = 0;
+    let mut append = |events: u64| {
+        wait(journal.append_batch(&super::common::events(last..last + events)).unwrap().synced()).unwrap();
+        last += events;
+    };
+    // A segment wants a successor when it has grown past what it was begun with. From then on one event after the other,
+    // so that the successor is there long before the segment is full.
+    while fs::metadata(world.newest()).unwrap().len() <= 2 << 20 {
+        append(100);
+    }
+    while world.segments().len() == 1 {
+        append(1);
+    }
+    let [first, second] = world.segments().try_into().unwrap();
+    assert!(fs::metadata(&first).unwrap().len() < world.options.segment_bytes);
+    assert!(fs::metadata(&second).unwrap().len() > world.options.segment_bytes);
+    journal.close().unwrap();
+    assert!(fs::metadata(&second).unwrap().len() < 2 << 20, "zeros stayed behind");
+    assert_eq!(world.events(), ids(0..last));
+    world.verify();
+    let files: Vec<_> = fs::read_dir(world.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+}
