@@ -90,8 +90,8 @@ impl Index {
     ) -> Option<Grant> {
         let at = |source: Option<&str>, context: &Context<'_>| {
             let ids = self.places.get(&(operation, self.hash(source, context)));
-            let grants = ids.into_iter().flatten().filter_map(|id| self.grants.get(id));
-            grants.into_iter().find(|grant| allows(grant)).cloned()
+            let mut grants = ids.into_iter().flatten().filter_map(|id| self.grants.get(id));
+            grants.find(|grant| allows(grant)).cloned()
         };
         let look = |context: &Context<'_>| {
             let with_source = || facts.source_arn.and_then(|source| at(Some(source), context));
