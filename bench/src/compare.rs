@@ -42,11 +42,11 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
         let (service, fresh_millis) = start_often(&deployment)?;
         let subject = deployment.make_subject(&service)?;
         let meter = Meter::new(options, &deployment.signer);
+        let bare = start_bare(options, &deployment.signer, &service, &subject, &scratch.path)?;
         if has(Part::HalfLoad) {
-            report.half_load = half_load::measure(options, &meter, &service, &subject)?;
+            report.half_load = half_load::measure(options, &meter, &service, &bare, &subject)?;
         }
         if has(Part::Throughput) {
-            let bare = start_bare(options, &deployment.signer, &service, &subject, &scratch.path)?;
             report.rows = Bench { options, meter, subject, service: &service, bare: &bare }.rows()?;
         }
         service.stop()?;

@@ -166,7 +166,11 @@ impl SegmentScan {
         if left < RECORD_FRAME_BYTES as u64 {
             return Ok(Err(RecordFault::Short));
         }
-        self.file.read_exact(&mut bytes)?;
+        match self.file.read_exact(&mut bytes) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Err(RecordFault::Short)),
+            Err(error) => return Err(error),
+        }
         let Some(head) = RecordHead::decode(&bytes) else { return Ok(Err(RecordFault::Head)) };
         if head.record_bytes() as u64 > left {
             return Ok(Err(RecordFault::Short));
@@ -218,15 +222,19 @@ impl SegmentScan {
     }
 
     /// Whether there is nothing but zeros from `offset` to the end of the file. The writer fills a segment with zeros
-    /// ahead of its records; no record begins with zeros.
+    /// ahead of its records and cuts them off when it leaves it, perhaps after the file was opened here; no record begins
+    /// with zeros.
     pub(crate) fn is_zero_behind(&self) -> Result<bool, ReadError> {
         let io_error = |source| ReadError::Io { path: self.path.clone(), source };
         let mut window = vec![0; SEARCH_BYTES];
         let mut start = self.offset;
         while start < self.file_bytes {
             let filled = read_at(self.file.get_ref(), &mut window, start).map_err(io_error)?;
-            if filled == 0 || window.iter().take(filled).any(|byte| *byte != 0) {
+            if window.iter().take(filled).any(|byte| *byte != 0) {
                 return Ok(false);
+            }
+            if filled == 0 {
+                break;
             }
             start += filled as u64;
         }

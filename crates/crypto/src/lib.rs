@@ -9,11 +9,13 @@
 //! - Key bytes leave wrapped or not at all. No public function takes or returns them; [`WrappedKey`] keeps the
 //!   unwrapped material in a private slot and wipes it when its last clone is dropped.
 //! - What does not authenticate is refused, and so are unknown versions, suites and flag bits.
+//! - Root key, domain keys, service keys and symmetric material lie in memory that is locked into RAM as far as the
+//!   process's limit allows ([`key_memory`]).
 //! - Every random byte comes from AWS-LC. There is no generator to inject.
 //! - One method per purpose, each under its own label: nothing here computes a MAC of arbitrary bytes.
 //!
 //! What it deliberately does not do: decide who may use a key, know what a row holds, read a clock (markers are told
-//! the time), lock memory or forbid core dumps (the process does both for all of its memory at start).
+//! the time), forbid core dumps or being traced (the process does both at start).
 
 mod aead;
 mod anchor;
@@ -29,6 +31,7 @@ mod fixtures;
 mod grant_token;
 mod kdf;
 mod keyring;
+mod locked;
 mod marker;
 mod material;
 mod random;
@@ -49,9 +52,12 @@ pub use grant_token::{
 pub use keyring::{
     Keyring, KeyringEntry, KeyringError, KeyringName, KeyringNameError, Scope, ServicePurpose,
 };
+pub use locked::{KEY_SLOT_BYTES, KeyMemory, RING_BYTES, key_memory, reserve_ring};
 pub use marker::{MarkerBinding, MarkerError};
 pub use material::{GivenMaterial, WrappedKey};
 pub use random::{random_array, random_id, random_plaintext, random_text};
-pub use root::{FileRoot, PassphraseRoot, RootError, RootHolder, RootId, RootPurpose, RootSecret, open_root};
+pub use root::{
+    FileRoot, PassphraseRoot, RootError, RootFile, RootHolder, RootId, RootPurpose, RootSecret, open_root,
+};
 pub use row::{Cell, ROW_OVERHEAD_BYTES, sealed_domain_key_version, sealed_tag};
 pub use state::SetHash;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use strongroom_audit::Value;
-use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
+};
 use strongroom_policy::{Action, GrantFacts};
 use strongroom_records::{KeyRow, Loaded};
 use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
@@ -13,7 +15,7 @@ use strongroom_wire::{
 };
 
 use crate::encryption::{
-    context_facts, context_of, encrypt, material_value, push_context, push_dry_run, ready,
+    DEFAULT_ALGORITHM, context_facts, context_of, encrypt, material_value, push_context, push_dry_run, ready,
 };
 use crate::fault;
 use crate::lookup::{self, Accept};
@@ -98,6 +100,16 @@ fn key_targets(key_id: &str, action: Action, reader: &mut Reader<'_>) -> Result<
     Ok(Targets { rows: key, checks })
 }
 
+/// A data key is encrypted with the one algorithm that there is for symmetric keys.
+fn facts<'a>(key_id: &'a str, context: Option<&'a EncryptionContext>) -> RequestFacts<'a> {
+    RequestFacts {
+        encryption_algorithm: Some(DEFAULT_ALGORITHM.as_str()),
+        encryption_context: context,
+        key_reference: Some(key_id),
+        ..RequestFacts::default()
+    }
+}
+
 impl Operation for GenerateDataKey {
     type Request = GenerateDataKeyRequest;
     type Rows = Key;
@@ -107,6 +119,10 @@ impl Operation for GenerateDataKey {
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
         key_targets(&request.key_id, Action::GenerateDataKey, reader)
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        facts(&request.key_id, request.encryption_context.as_ref())
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -148,6 +164,10 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
         key_targets(&request.key_id, Action::GenerateDataKeyWithoutPlaintext, reader)
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        facts(&request.key_id, request.encryption_context.as_ref())
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

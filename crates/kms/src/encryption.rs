@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_crypto::{Blob, SymmetricKey};
-use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
+};
 use strongroom_policy::{Action, GrantFacts, KeyNamed};
 use strongroom_records::{KeyRow, Loaded};
 use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
@@ -24,7 +26,7 @@ pub(crate) struct ReEncrypt;
 type Key = Arc<Loaded<KeyRow>>;
 
 /// The algorithm that a request means when it names none.
-const DEFAULT_ALGORITHM: EncryptionAlgorithmSpec = EncryptionAlgorithmSpec::SymmetricDefault;
+pub(crate) const DEFAULT_ALGORITHM: EncryptionAlgorithmSpec = EncryptionAlgorithmSpec::SymmetricDefault;
 
 /// Usage and algorithm, then state: the order that AWS's answers show.
 pub(crate) fn ready(key: &KeyRow, algorithm: Option<EncryptionAlgorithmSpec>) -> Result<ReadyKey<'_>, Fault> {
@@ -95,6 +97,15 @@ impl Operation for Encrypt {
         let key = lookup::find(reader, &request.key_id, Accept::Any, Action::Encrypt)?;
         let checks = Checks::one(Check::key(Action::Encrypt, &key));
         Ok(Targets { rows: key, checks })
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts {
+            encryption_algorithm: Some(request.encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM).as_str()),
+            encryption_context: request.encryption_context.as_ref(),
+            key_reference: Some(&request.key_id),
+            ..RequestFacts::default()
+        }
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -215,6 +226,15 @@ impl Operation for Decrypt {
         Ok(Targets { rows: key, checks })
     }
 
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts {
+            encryption_algorithm: Some(request.encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM).as_str()),
+            encryption_context: request.encryption_context.as_ref(),
+            key_reference: request.key_id.as_deref(),
+            ..RequestFacts::default()
+        }
+    }
+
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let (request, key) = (permit.request(), permit.rows());
         if request.recipient.is_some() {
@@ -287,6 +307,23 @@ impl Operation for ReEncrypt {
             Check::key(Action::ReEncryptTo, &destination),
         );
         Ok(Targets { rows: SourceAndDestination { source, destination }, checks })
+    }
+
+    /// Each side is asked about with its own context, algorithm and alias.
+    fn facts(request: &Self::Request, action: Action) -> RequestFacts<'_> {
+        let (algorithm, context, key) = if action == Action::ReEncryptFrom {
+            let named = request.source_key_id.as_deref();
+            (request.source_encryption_algorithm, &request.source_encryption_context, named)
+        } else {
+            let named = Some(request.destination_key_id.as_str());
+            (request.destination_encryption_algorithm, &request.destination_encryption_context, named)
+        };
+        RequestFacts {
+            encryption_algorithm: Some(algorithm.unwrap_or(DEFAULT_ALGORITHM).as_str()),
+            encryption_context: context.as_ref(),
+            key_reference: key,
+            ..RequestFacts::default()
+        }
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

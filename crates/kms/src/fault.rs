@@ -97,6 +97,11 @@ pub(crate) fn limit_exceeded(message: impl Into<String>) -> Fault {
     Fault::new(ErrorKind::LimitExceeded, message)
 }
 
+/// Each time that the rows were looked at, somebody was changing them.
+pub(crate) fn too_many_changes() -> Fault {
+    Fault::new(ErrorKind::Throttling, "Too many concurrent changes. Reduce the frequency of your calls.")
+}
+
 /// A tag, or tags together, that a key may not have.
 pub(crate) fn tag(message: impl Into<String>) -> Fault {
     Fault::new(ErrorKind::Tag, message)

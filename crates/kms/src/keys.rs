@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{
-    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
+    Check, Checks, Done, Fault, Kind, NewKeyFacts, Operation, Permit, Reader, RequestFacts, Targets, Weight,
+    World,
 };
 use strongroom_policy::{Action, KeyPolicy, default_key_policy};
 use strongroom_records::{AccountKeyRow, KeyRow, Loaded, Material, NewKey, Writes};
@@ -25,9 +26,9 @@ pub(crate) struct CreateKey;
 pub(crate) struct DescribeKey;
 pub(crate) struct ListKeys;
 
-/// What CreateKey needs to know before it is decided: the account that will own the key, and the policy it proposes.
+/// What CreateKey needs to know before it is decided: the key's ARN, and the policy it proposes.
 pub(crate) struct Plan {
-    account: AccountId,
+    arn: KeyArn,
     policy: Option<ProposedPolicy>,
 }
 
@@ -45,8 +46,10 @@ impl Operation for CreateKey {
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Plan>, Fault> {
         let account = lookup::caller_account(reader, Action::CreateKey)?;
+        let key_id = KeyId::single_region(reader.world().env.random_id());
+        let arn = KeyArn { region: reader.region().clone(), account, key_id };
         let policy = match &request.policy {
-            Some(text) => Some(ProposedPolicy::read(text, reader)?),
+            Some(text) => Some(ProposedPolicy::read(text, reader, &arn, None, facts(request))?),
             None => None,
         };
         let create = Check::Account { action: Action::CreateKey };
@@ -55,7 +58,11 @@ impl Operation for CreateKey {
         } else {
             Checks::two(create, Check::NewKey { action: Action::TagResource })
         };
-        Ok(Targets { rows: Plan { account, policy }, checks })
+        Ok(Targets { rows: Plan { arn, policy }, checks })
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        facts(request)
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -63,10 +70,9 @@ impl Operation for CreateKey {
         check_built(request)?;
         let tags = tags::read(tags(request))?;
         let region = permit.caller().region();
-        let account = permit.rows().account;
-        let key_id = KeyId::single_region(world.env.random_id());
-        let arn = KeyArn { region: region.clone(), account, key_id };
-        let (policy_text, policy) = policy_for(permit, &arn)?;
+        let arn = &permit.rows().arn;
+        let (account, key_id) = (arn.account, arn.key_id);
+        let (policy_text, policy) = policy_for(permit)?;
         let now = world.env.now();
         let (id, wrapped) = world.keyring.generate_symmetric(region, &key_id).map_err(fault::crypto)?;
         let mut key = KeyRow::symmetric(NewKey {
@@ -115,6 +121,21 @@ impl Operation for CreateKey {
             out.push(("tags", tags::recorded(tags(request))));
         }
         out
+    }
+}
+
+/// With the defaults that are filled in.
+fn facts(request: &CreateKeyRequest) -> RequestFacts<'_> {
+    RequestFacts {
+        bypasses_lockout_check: Some(request.bypass_policy_lockout_safety_check.unwrap_or(false)),
+        new_key: Some(NewKeyFacts {
+            is_multi_region: request.multi_region.unwrap_or(false),
+            origin: request.origin.unwrap_or(OriginType::AwsKms).as_str(),
+            spec: effective_spec(request).as_str(),
+            usage: request.key_usage.unwrap_or(KeyUsageType::EncryptDecrypt).as_str(),
+        }),
+        tags: request.tags.as_deref(),
+        ..RequestFacts::default()
     }
 }
 
@@ -184,11 +205,11 @@ fn usages(spec: KeySpec) -> &'static [KeyUsageType] {
     }
 }
 
-fn policy_for(permit: &Permit<CreateKey>, arn: &KeyArn) -> Result<(String, KeyPolicy), Fault> {
+fn policy_for(permit: &Permit<CreateKey>) -> Result<(String, KeyPolicy), Fault> {
     let bypass = permit.request().bypass_policy_lockout_safety_check.unwrap_or(false);
     match &permit.rows().policy {
-        Some(proposed) => proposed.judge(permit, arn, bypass),
-        None => default_policy(arn),
+        Some(proposed) => proposed.judge(bypass),
+        None => default_policy(&permit.rows().arn),
     }
 }
 
@@ -241,6 +262,10 @@ impl Operation for DescribeKey {
         Ok(Targets { rows: key, checks })
     }
 
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts { key_reference: Some(&request.key_id), ..RequestFacts::default() }
+    }
+
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         Ok(Done::reply(DescribeKeyReply { key_metadata: Some(key_metadata(permit.rows())) }))
     }
@@ -270,6 +295,10 @@ impl Operation for ListKeys {
         let check = Check::Account { action: Action::ListKeys };
         let rows = KeyPage::read(request, account, reader)?;
         Ok(Targets { rows, checks: Checks::one(check) })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

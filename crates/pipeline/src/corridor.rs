@@ -16,6 +16,7 @@ use crate::arrival::{Answer, Arrival};
 use crate::authenticate::{AuthenticationError, Authenticator};
 use crate::caller::Caller;
 use crate::decide::{Place as Where, Ran, decide_and_run};
+use crate::facts::Setting;
 use crate::fault::Fault;
 use crate::operation::{Done, Key, Kind, Operation, Weight};
 use crate::parts::Parts;
@@ -209,8 +210,10 @@ impl Visit {
 
     async fn attempt<Op: Operation>(&self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
         if Op::weight(request) == Weight::Light {
-            let parts = &self.corridor.parts;
-            if let Some(ran) = decide_and_run::<Op>(parts, &self.caller, request, Where::OnEventLoop) {
+            let (parts, setting) = (&self.corridor.parts, Setting::new(&self.arrival, self.time));
+            if let Some(ran) =
+                decide_and_run::<Op>(parts, &self.caller, &setting, request, Where::OnEventLoop)
+            {
                 return ran;
             }
         }
@@ -221,7 +224,12 @@ impl Visit {
     async fn attempt_beside<Op: Operation>(&self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
         let (corridor, caller) = (Arc::clone(&self.corridor), self.caller.clone());
         let request = Arc::clone(request);
-        let run = move || decide_and_run::<Op>(&corridor.parts, &caller, &request, Where::BesideEventLoops);
+        let Setting { is_secure, source, time, user_agent } = Setting::new(&self.arrival, self.time);
+        let user_agent = user_agent.cloned();
+        let run = move || {
+            let setting = Setting { is_secure, source, time, user_agent: user_agent.as_ref() };
+            decide_and_run::<Op>(&corridor.parts, &caller, &setting, &request, Where::BesideEventLoops)
+        };
         let ran = tokio::task::spawn_blocking(run).await;
         let failed = |fault| Ran { keys: Vec::new(), result: Err(fault) };
         match ran {

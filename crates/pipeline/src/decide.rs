@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use strongroom_policy::{
-    AccessDenied, Action, Decision, KeyNamed, Question, Request, Resource, RetireQuestion, decide,
-    decide_retirement, open_to_grants,
+    AccessDenied, Decision, IdentitySide, KeyNamed, Principal, Question, Request, Resource, RetireQuestion,
+    decide, decide_retirement, open_to_grants,
 };
 use strongroom_records::Seen;
+use strongroom_types::AliasArn;
 use strongroom_wire::ErrorKind;
 
 use crate::caller::Caller;
+use crate::facts::{CheckFacts, LazyFacts, Setting};
 use crate::fault::Fault;
 use crate::job::{Job, JobDone, JobError, JobReader};
-use crate::operation::{Check, Done, Grant, Key, Kind, Operation, World};
+use crate::operation::{Check, Checks, Done, Grant, Key, Kind, Operation, World};
 use crate::parts::Parts;
 use crate::permit::{JobPermit, Permit};
 use crate::reader::{Granted, Reader};
@@ -48,18 +50,20 @@ impl From<Fault> for Stop {
 pub(crate) fn decide_and_run<Op: Operation>(
     parts: &Parts,
     caller: &Caller,
+    setting: &Setting<'_>,
     request: &Arc<Op::Request>,
     place: Place,
 ) -> Option<Ran<Op::Reply>> {
     let world = World { env: &*parts.env, keyring: &parts.keyring };
-    let mut reader = Reader::new(&parts.records, caller, &world, Op::KIND == Kind::Change);
+    let mut reader = Reader::new(&parts.records, caller, setting, &world, Op::KIND == Kind::Change);
     let targets = match Op::targets(request, &mut reader) {
         Ok(targets) => targets,
         Err(fault) => return Some(Ran { keys: Vec::new(), result: Err(fault) }),
     };
     let keys: Vec<Key> = targets.checks.keys().collect();
+    let authorization = Authorization { caller, checks: &targets.checks, setting };
     for check in targets.checks.iter() {
-        match authorize::<Op>(caller, check, request, &targets.rows, &mut reader, place) {
+        match authorization.authorize::<Op>(check, request, &targets.rows, &mut reader, place) {
             Ok(()) => {}
             Err(Stop::Fault(fault)) => return Some(Ran { keys, result: Err(fault) }),
             Err(Stop::MustRead) => return None,
@@ -87,65 +91,112 @@ pub(crate) fn decide_and_run_job<J: Job>(
     Ok((J::run(&permit, &world)?, reader.into_seen()))
 }
 
-/// Asks `policy`, and the caller's grants where the policies have not decided; a no is AWS's AccessDeniedException, to the
-/// letter.
-fn authorize<Op: Operation>(
-    caller: &Caller,
-    check: &Check,
-    request: &Op::Request,
-    rows: &Op::Rows,
-    reader: &mut Reader<'_>,
-    place: Place,
-) -> Result<(), Stop> {
-    let principal = caller.principal();
-    let identity = principal.identity_verdict();
-    let about = |action: Action, resource| Request { action, identity, principal, resource };
-    match check {
-        Check::Account { action } => Ok(answer(caller, &about(*action, Resource::Account))?),
-        Check::Alias { action, arn } => Ok(answer(caller, &about(*action, Resource::Alias(arn)))?),
-        // The caller's signature was verified: that is all.
-        Check::AnyCaller => Ok(()),
-        Check::NewKey { action } => Ok(answer(caller, &about(*action, Resource::NewKey))?),
-        Check::Key { action, key, named } => {
-            let verdict =
-                key.policy().decide_key_policy(&Question { action: *action, key: key.arn(), principal });
-            let asked = about(*action, Resource::Key { arn: key.arn(), named: *named, verdict });
-            let decision = decide(&asked);
-            // A key without grants, and a caller whom the policies allow, pay nothing for this.
-            if key.grants() > 0
-                && let Some(operation) = open_to_grants(&asked, &decision)
-            {
-                let facts = Op::grant_facts(request, rows, *action);
-                match reader.find_grant(key, operation, &facts, place == Place::BesideEventLoops)? {
-                    Granted::MustRead => return Err(Stop::MustRead),
-                    Granted::No => {}
-                    Granted::Yes => return Ok(()),
-                }
+/// What bears on every check of a request.
+struct Authorization<'a> {
+    caller: &'a Caller,
+    checks: &'a Checks,
+    setting: &'a Setting<'a>,
+}
+
+impl Authorization<'_> {
+    /// Asks `policy`, and the caller's grants where the policies have not decided; a no is AWS's AccessDeniedException, to
+    /// the letter.
+    fn authorize<Op: Operation>(
+        &self,
+        check: &Check,
+        request: &Op::Request,
+        rows: &Op::Rows,
+        reader: &mut Reader<'_>,
+        place: Place,
+    ) -> Result<(), Stop> {
+        let caller = self.caller;
+        // The caller's signature was verified: for some that is all.
+        let Some(action) = check.action() else { return Ok(()) };
+        let principal = caller.principal();
+        let ask = || Op::facts(request, action);
+        let key = check.about();
+        let facts = CheckFacts {
+            action,
+            caller,
+            key: key.map(|key| &***key),
+            re_encrypts_on_same_key: self.checks.re_encrypts_on_same_key(),
+            request: LazyFacts::new(&ask),
+            setting: self.setting,
+        };
+        let side = |resource: &str| principal.identity_side(caller.policies(), action, resource, &facts);
+        let on_key = |key: &Key| {
+            let (arn, key_text) = (key.arn(), key.arn_text());
+            let question = Question { action, facts: &facts, key: arn, key_text, principal };
+            (side(key_text), key.policy().decide_key_policy(&question))
+        };
+        let (identity, resource) = match check {
+            Check::AnyCaller => return Ok(()),
+            Check::Account { .. } => (side("*"), Resource::Account),
+            Check::Alias { arn, .. } => (self.side_on_alias(&side, arn), Resource::Alias(arn)),
+            Check::NewKey { .. } => (self.side_on_new_key(&side), Resource::NewKey),
+            Check::Key { key, named, .. } => {
+                let (identity, verdict) = on_key(key);
+                (identity, Resource::Key { arn: key.arn(), named: *named, verdict })
             }
-            Ok(told(caller, &asked, decision)?)
+            Check::Retire { key, .. } => {
+                let (identity, verdict) = on_key(key);
+                (identity, Resource::Key { arn: key.arn(), named: KeyNamed::ByRequest, verdict })
+            }
+        };
+        let asked = Request { action, identity, principal, resource };
+        let decision = match check {
+            Check::Retire { grant, .. } => self.may_retire(&asked, grant),
+            Check::Account { .. }
+            | Check::Alias { .. }
+            | Check::AnyCaller
+            | Check::Key { .. }
+            | Check::NewKey { .. } => decide(&asked),
+        };
+        // A key without grants, and a caller whom the policies allow, pay nothing for this.
+        if let Some(key) = key.filter(|key| key.grants() > 0)
+            && let Some(operation) = open_to_grants(&asked, &decision)
+        {
+            let facts = Op::grant_facts(request, rows, action);
+            let arns = caller.grant_arns(asked.is_limited());
+            match reader.find_grant(key, operation, &facts, &arns, place == Place::BesideEventLoops)? {
+                Granted::MustRead => return Err(Stop::MustRead),
+                Granted::No => {}
+                Granted::Yes => return Ok(()),
+            }
         }
-        Check::Retire { key, grant } => Ok(may_retire(caller, key, grant)?),
+        Ok(told(caller, &asked, decision)?)
     }
-}
 
-/// Asks the grant by whom it may be retired.
-fn may_retire(caller: &Caller, key: &Key, grant: &Grant) -> Result<(), Fault> {
-    let (action, principal) = (Action::RetireGrant, caller.principal());
-    let verdict = key.policy().decide_key_policy(&Question { action, key: key.arn(), principal });
-    let resource = Resource::Key { arn: key.arn(), named: KeyNamed::ByRequest, verdict };
-    let request = Request { action, identity: principal.identity_verdict(), principal, resource };
-    let question = RetireQuestion {
-        caller_arns: &caller.grant_arns(),
-        grantee: &grant.grantee,
-        issuing_account: grant.issuing_account,
-        retiring: grant.retiring.as_ref(),
-        terms: &grant.terms,
-    };
-    told(caller, &request, decide_retirement(&request, &question))
-}
+    /// Asks the grant by whom it may be retired.
+    fn may_retire(&self, asked: &Request<'_>, grant: &Grant) -> Decision {
+        let question = RetireQuestion {
+            caller_arns: &self.caller.grant_arns(asked.is_limited()),
+            grantee: &grant.grantee,
+            issuing_account: grant.issuing_account,
+            retiring: grant.retiring.as_ref(),
+            terms: &grant.terms,
+        };
+        decide_retirement(asked, &question)
+    }
 
-fn answer(caller: &Caller, request: &Request<'_>) -> Result<(), Fault> {
-    told(caller, request, decide(request))
+    /// The alias's ARN is written only for those whose policies may speak of it.
+    fn side_on_alias(&self, side: &dyn Fn(&str) -> IdentitySide, arn: &AliasArn) -> IdentitySide {
+        match self.caller.principal() {
+            Principal::AccountRoot(_) | Principal::Operator | Principal::Service(_) => side("*"),
+            Principal::RoleSession(_) | Principal::User(_) => side(&arn.to_string()),
+        }
+    }
+
+    /// A key that has no id yet is asked for by an ARN that ends before it: `key/*` covers that.
+    fn side_on_new_key(&self, side: &dyn Fn(&str) -> IdentitySide) -> IdentitySide {
+        let region = self.caller.region();
+        match self.caller.account() {
+            None => side("*"),
+            Some(account) => {
+                side(&format!("arn:{}:kms:{region}:{account}:key/", region.partition().as_str()))
+            }
+        }
+    }
 }
 
 fn told(caller: &Caller, request: &Request<'_>, decision: Decision) -> Result<(), Fault> {

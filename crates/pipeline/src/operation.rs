@@ -9,6 +9,7 @@ use strongroom_records::{GrantRow, KeyRow, Loaded, Writes};
 use strongroom_types::{AliasArn, Env};
 use strongroom_wire::{FromBody, WireReply};
 
+use crate::facts::RequestFacts;
 use crate::fault::Fault;
 use crate::permit::Permit;
 use crate::reader::Reader;
@@ -30,6 +31,10 @@ pub trait Operation: Sized + Send + Sync + 'static {
 
     /// Finds the rows that the request is about and names what the caller must be allowed to do with them.
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault>;
+
+    /// What conditions in policies may ask of this request, on behalf of one of the actions that [`targets`](Self::targets)
+    /// names. Called only when a condition asks. A fact that is left out is absent, and conditions on it are decided so.
+    fn facts(request: &Self::Request, action: Action) -> RequestFacts<'_>;
 
     /// Does it. Pure but for key generation: what is to be written goes out as [`Writes`].
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault>;
@@ -107,6 +112,28 @@ impl Check {
     }
 }
 
+impl Check {
+    /// The action that must be allowed; none, where it is enough to be a caller.
+    pub(crate) fn action(&self) -> Option<Action> {
+        match self {
+            Self::Account { action }
+            | Self::Alias { action, .. }
+            | Self::Key { action, .. }
+            | Self::NewKey { action } => Some(*action),
+            Self::AnyCaller => None,
+            Self::Retire { .. } => Some(Action::RetireGrant),
+        }
+    }
+
+    /// The key that it is about.
+    pub(crate) fn about(&self) -> Option<&Key> {
+        match self {
+            Self::Key { key, .. } | Self::Retire { key, .. } => Some(key),
+            Self::Account { .. } | Self::Alias { .. } | Self::AnyCaller | Self::NewKey { .. } => None,
+        }
+    }
+}
+
 /// One to three checks, decided in order; all must be allowed.
 pub struct Checks([Option<Check>; 3]);
 
@@ -127,12 +154,25 @@ impl Checks {
         self.0.iter().flatten()
     }
 
+    /// Whether source and destination of a ReEncrypt are one key; nothing if it is none.
+    pub(crate) fn re_encrypts_on_same_key(&self) -> Option<bool> {
+        let key_of = |wanted| {
+            self.iter().find_map(|check| match check {
+                Check::Key { action, key, .. } if *action == wanted => Some(key.key_id()),
+                Check::Account { .. }
+                | Check::Alias { .. }
+                | Check::AnyCaller
+                | Check::Key { .. }
+                | Check::NewKey { .. }
+                | Check::Retire { .. } => None,
+            })
+        };
+        Some(key_of(Action::ReEncryptFrom)? == key_of(Action::ReEncryptTo)?)
+    }
+
     /// The keys among the resources, for the audit record.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        self.iter().filter_map(|check| match check {
-            Check::Key { key, .. } | Check::Retire { key, .. } => Some(Arc::clone(key)),
-            Check::Account { .. } | Check::Alias { .. } | Check::AnyCaller | Check::NewKey { .. } => None,
-        })
+        self.iter().filter_map(Check::about).map(Arc::clone)
     }
 }
 

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use strongroom_crypto::{GrantTokenError, GrantTokenFacts};
-use strongroom_policy::{GrantFacts, GrantOperation, GrantPrincipal};
+use strongroom_policy::{
+    Action, GrantFacts, GrantOperation, GrantPrincipal, KeyPolicy, LockoutQuestion, would_lock_out,
+};
 use strongroom_records::{
     AccountKeyRow, AccountRow, AliasRow, GrantRow, KeyRow, Loaded, Readiness, Records, RecordsError,
     RetirableRow, Seen,
 };
-use strongroom_types::{AccountId, AliasName, GrantId, KeyId, RegionName, limits};
+use strongroom_types::{AccountId, AliasName, GrantId, KeyArn, KeyId, RegionName, limits};
 use strongroom_wire::ErrorKind;
 
 use crate::caller::Caller;
+use crate::facts::{CheckFacts, LazyFacts, RequestFacts, Setting};
 use crate::fault::Fault;
 use crate::operation::{Grant, Key, World};
 
@@ -41,14 +44,21 @@ pub struct RetirableGrants {
 pub struct Reader<'a> {
     records: &'a Records,
     caller: &'a Caller,
+    setting: &'a Setting<'a>,
     world: &'a World<'a>,
     seen: Option<Vec<Seen>>,
 }
 
 impl<'a> Reader<'a> {
     /// `tracks`: whether what is seen matters later, that is, whether the operation can change anything.
-    pub(crate) fn new(records: &'a Records, caller: &'a Caller, world: &'a World<'a>, tracks: bool) -> Self {
-        Self { records, caller, world, seen: tracks.then(Vec::new) }
+    pub(crate) fn new(
+        records: &'a Records,
+        caller: &'a Caller,
+        setting: &'a Setting<'a>,
+        world: &'a World<'a>,
+        tracks: bool,
+    ) -> Self {
+        Self { records, caller, setting, world, seen: tracks.then(Vec::new) }
     }
 
     pub(crate) fn into_seen(self) -> Vec<Seen> {
@@ -61,6 +71,28 @@ impl<'a> Reader<'a> {
 
     pub fn world(&self) -> &'a World<'a> {
         self.world
+    }
+
+    /// Whether the caller could not change a key's policy any more if it were this one (see
+    /// [`would_lock_out`]), in a request from the same place with these facts.
+    pub fn would_lock_out(
+        &self,
+        policy: &KeyPolicy,
+        key: &KeyArn,
+        row: Option<&KeyRow>,
+        facts: RequestFacts<'_>,
+    ) -> bool {
+        let ask = || facts;
+        let facts = CheckFacts {
+            action: Action::PutKeyPolicy,
+            caller: self.caller,
+            key: row,
+            re_encrypts_on_same_key: None,
+            request: LazyFacts::new(&ask),
+            setting: self.setting,
+        };
+        let (policies, principal) = (self.caller.policies(), self.caller.principal());
+        would_lock_out(policy, &LockoutQuestion { facts: &facts, key, policies, principal })
     }
 
     /// The region that was asked.
@@ -94,6 +126,29 @@ impl<'a> Reader<'a> {
             });
         }
         Ok(alias)
+    }
+
+    /// A key as the store has it at this moment. Two rows from memory may be of two moments, on both sides of a commit:
+    /// whoever finds that they contradict each other asks again here before accusing the store.
+    pub fn stored_key(&mut self, key_id: &KeyId) -> Result<Option<Arc<Loaded<KeyRow>>>, RecordsError> {
+        let key = self.records.load::<KeyRow>(&KeyRow::address(self.region(), key_id))?;
+        if let (Some(seen), Some(key)) = (&mut self.seen, &key) {
+            seen.push(key.seen());
+        }
+        Ok(key.map(Arc::new))
+    }
+
+    /// An alias as the store has it at this moment.
+    pub fn stored_alias(
+        &mut self,
+        account: AccountId,
+        name: &AliasName,
+    ) -> Result<Option<Arc<Loaded<AliasRow>>>, RecordsError> {
+        let alias = self.records.load::<AliasRow>(&AliasRow::address(self.region(), account, name))?;
+        if let (Some(seen), Some(alias)) = (&mut self.seen, &alias) {
+            seen.push(alias.seen());
+        }
+        Ok(alias.map(Arc::new))
     }
 
     /// Whether the deployment has this account. Accounts are only ever added, so this need not be tracked.
@@ -257,22 +312,22 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Whether a grant on the key allows the caller this. The grant that does has been seen.
+    /// Whether a grant on the key to one of these ARNs allows the caller this. The grant that does has been seen.
     pub(crate) fn find_grant(
         &mut self,
         key: &Key,
         operation: GrantOperation,
         facts: &GrantFacts<'_>,
+        arns: &[&str],
         may_read_many: bool,
     ) -> Result<Granted, Fault> {
-        let arns = self.caller.grant_arns();
-        for arn in &arns {
+        for arn in arns {
             let readiness = self.records.grantee_grants(key, arn, may_read_many);
             let grants = match readiness.map_err(Fault::internal)? {
                 Readiness::MustRead => return Ok(Granted::MustRead),
                 Readiness::Ready(grants) => grants,
             };
-            if let Some(grant) = grants.find(key, &arns, operation, facts) {
+            if let Some(grant) = grants.find(key, arns, operation, facts) {
                 if let Some(seen) = &mut self.seen {
                     seen.push(grant.seen());
                 }

@@ -7,7 +7,7 @@
 use strongroom_types::{AccountId, EncryptionContext};
 
 use crate::action::Action;
-use crate::decide::{Decision, DenyReason, IdentityVerdict, KeyPolicyVerdict, Request, Resource};
+use crate::decide::{AllowReason, Decision, DenyReason, KeyPolicyVerdict, Request, Resource};
 
 macro_rules! operations {
     ($($name:ident),+ $(,)?) => {
@@ -167,19 +167,11 @@ fn has_all_pairs(context: &EncryptionContext, wanted: &EncryptionContext) -> boo
 /// The operation for which grants are to be asked, after the policies have decided so: they did not allow, and none of them
 /// explicitly denied. `None`: the decision stands.
 pub fn open_to_grants(request: &Request<'_>, decision: &Decision) -> Option<GrantOperation> {
-    let Decision::Deny(reason) = decision else { return None };
-    match reason {
-        DenyReason::ExplicitDenyInIdentityPolicy | DenyReason::ExplicitDenyInKeyPolicy { .. } => return None,
-        // Of a foreign key this may stand for an explicit deny: the verdict tells.
-        DenyReason::ForeignKey | DenyReason::NoIdentityPolicyAllows | DenyReason::NoKeyPolicyAllows => {}
-    }
-    let is_denied = request.identity == IdentityVerdict::ExplicitDeny;
-    // The operator belongs to no account and can be given no right to any key.
-    if is_denied || request.principal.account().is_none() {
+    // The operator and services belong to no account and can be given no right to any key by a grant.
+    if decision.is_allowed() || request.is_explicitly_denied() || request.principal.account().is_none() {
         return None;
     }
     match request.resource {
-        Resource::Key { verdict: KeyPolicyVerdict::ExplicitDeny { .. }, .. } => None,
         // Retiring is decided by the grant itself that is to be retired.
         Resource::Key { .. } if request.action == Action::RetireGrant => None,
         Resource::Key { .. } => GrantOperation::of(request.action),
@@ -206,8 +198,8 @@ pub fn decide_retirement(request: &Request<'_>, question: &RetireQuestion<'_>) -
     let Resource::Key { arn, verdict, .. } = request.resource else {
         return Decision::Deny(DenyReason::ForeignKey);
     };
-    if request.identity == IdentityVerdict::ExplicitDeny {
-        return Decision::Deny(DenyReason::ExplicitDenyInIdentityPolicy);
+    if let Some(reason) = request.identity.explicit_deny() {
+        return Decision::Deny(reason);
     }
     let account = request.principal.account();
     let is_own = account == Some(arn.account);
@@ -216,14 +208,17 @@ pub fn decide_retirement(request: &Request<'_>, question: &RetireQuestion<'_>) -
             return Decision::Deny(DenyReason::ExplicitDenyInKeyPolicy { statement });
         }
         KeyPolicyVerdict::ExplicitDeny { .. } => return Decision::Deny(DenyReason::ForeignKey),
-        KeyPolicyVerdict::Allow { .. } | KeyPolicyVerdict::Delegated { .. } | KeyPolicyVerdict::NoMatch => {}
+        KeyPolicyVerdict::Allow { .. }
+        | KeyPolicyVerdict::AllowRole { .. }
+        | KeyPolicyVerdict::Delegated { .. }
+        | KeyPolicyVerdict::NoMatch => {}
     }
     let is_grantee =
         grantee.is_one_of(caller_arns) && terms.operations.contains(&GrantOperation::RetireGrant);
     let is_retiring = retiring.is_some_and(|retiring| retiring.is_one_of(caller_arns));
-    let is_issuer = account == Some(issuing_account) && request.identity == IdentityVerdict::Allow;
+    let is_issuer = account == Some(issuing_account) && request.identity.allows().is_ok();
     if account.is_some() && (is_grantee || is_retiring || is_issuer) {
-        return Decision::Allow(crate::AllowReason::Grant);
+        return Decision::Allow(AllowReason::Grant);
     }
     Decision::Deny(if is_own { DenyReason::NoIdentityPolicyAllows } else { DenyReason::ForeignKey })
 }

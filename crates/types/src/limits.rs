@@ -22,6 +22,8 @@ pub const RANDOM_BYTES_MAX: usize = 1024;
 pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 8192;
 /// A key policy may not have more characters (AWS KMS developer guide, resource quotas).
 pub const POLICY_CHARACTERS_MAX: usize = 32_768;
+/// Policy variables in one text of a policy. Ours: their values are kept on the stack while the text is matched.
+pub const POLICY_VARIABLES_PER_TEXT_MAX: usize = 8;
 /// Aliases of one key (AWS KMS developer guide, resource quotas).
 pub const ALIASES_PER_KEY_MAX: usize = 50;
 /// Tags of one key (AWS KMS developer guide, resource quotas).

@@ -33,15 +33,20 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that no product depends on, and that may therefore depend on anything.
-const FREE: &[&str] = &["bench", "xtask"];
+const FREE: &[&str] = &["bench", "fuzz", "xtask"];
 
-/// Libraries that only some crates may touch: AWS-LC sees key bytes, SQLite the rows, hyper and rustls the wire.
+/// Libraries that only some crates may touch: AWS-LC and memmap2 see key bytes, SQLite the rows, hyper and rustls the wire,
+/// landlock and seccompiler confine the process, and libFuzzer brings a `main` of its own.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["crypto", "sigv4", "testkit", "bench", "xtask"]),
     ("hyper", &["server", "bench"]),
+    ("landlock", &["server"]),
+    ("libfuzzer-sys", &["fuzz"]),
+    ("memmap2", &["crypto"]),
     ("rcgen", &["server"]),
     ("rusqlite", &["store"]),
     ("rustls", &["server"]),
+    ("seccompiler", &["server"]),
     ("tokio-rustls", &["server"]),
 ];
 

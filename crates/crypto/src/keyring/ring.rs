@@ -64,13 +64,13 @@ impl Keyring {
         regions: &[RegionName],
     ) -> Result<(Self, Vec<KeyringEntry>), KeyringError> {
         let mut keys = NamedKeys::new();
-        keys.insert(KeyringName::GlobalDomain { version: 1 }, SecretKey::random()?);
+        keys.insert(KeyringName::GlobalDomain { version: 1 }, SecretKey::random_of_ring()?);
         for purpose in ServicePurpose::ALL {
-            keys.insert(KeyringName::Service { purpose, version: 1 }, SecretKey::random()?);
+            keys.insert(KeyringName::Service { purpose, version: 1 }, SecretKey::random_of_ring()?);
         }
         for region in regions {
             let name = KeyringName::RegionDomain { region: region.clone(), version: 1 };
-            if keys.insert(name, SecretKey::random()?).is_some() {
+            if keys.insert(name, SecretKey::random_of_ring()?).is_some() {
                 return Err(KeyringError::DuplicateRegion { region: region.clone() });
             }
         }
@@ -102,7 +102,7 @@ impl Keyring {
             return Err(KeyringError::TooManyRegions);
         }
         let name = KeyringName::RegionDomain { region: region.clone(), version: 1 };
-        let key = SecretKey::random()?;
+        let key = SecretKey::random_of_ring()?;
         let entry = wrap(root, &name, &key)?;
         let domain_keys = DomainKeys::new(Scope::Region(region), vec![(1, key)])?;
         self.regions.insert(at, (region.clone(), domain_keys));
@@ -118,7 +118,7 @@ impl Keyring {
     ) -> Result<KeyringEntry, KeyringError> {
         let (current, _) = self.domain_keys(scope)?.current();
         let version = current.checked_add(1).ok_or(CryptoError::Module)?;
-        wrap(root, &KeyringName::domain(scope, version), &SecretKey::random()?)
+        wrap(root, &KeyringName::domain(scope, version), &SecretKey::random_of_ring()?)
     }
 
     /// Makes the domain keys of a scope those of its stored entries: new versions are unwrapped, the newest seals from
@@ -254,7 +254,7 @@ fn wrap(root: &dyn RootHolder, name: &KeyringName, key: &SecretKey) -> Result<Ke
 fn unwrap(root: &dyn RootHolder, entry: &KeyringEntry) -> Result<SecretKey, KeyringError> {
     let failed = |source| KeyringError::Root { name: entry.name.clone(), source };
     let secret = root.unwrap(&entry.name.root_purpose(), &entry.wrapped).map_err(failed)?;
-    let mut key = SecretKey::zeroed();
+    let mut key = SecretKey::zeroed_of_ring();
     if secret.expose().len() != key.expose().len() {
         return Err(failed(RootError::MalformedWrapping));
     }

@@ -2,7 +2,9 @@
 
 use strongroom_audit::Value;
 use strongroom_crypto::{GrantTokenFacts, named_grant_half};
-use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
+};
 use strongroom_policy::{Action, GrantFacts, GrantPrincipal, GrantTerms};
 use strongroom_records::{GrantRow, KeyRow, RetirableRow, Writes};
 use strongroom_types::{AccountId, GrantId, limits};
@@ -164,6 +166,15 @@ impl Operation for CreateGrant {
             rows.named = Some((id, existing));
         }
         Ok(Targets { rows, checks })
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        let constraints = request.constraints.as_ref();
+        // Conditions on the context are held against the pairs of the constraint.
+        let context = constraints.and_then(|constraints| {
+            constraints.encryption_context_equals.as_ref().or(constraints.encryption_context_subset.as_ref())
+        });
+        RequestFacts { encryption_context: context, grant: Some(request), ..RequestFacts::default() }
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

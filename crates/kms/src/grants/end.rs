@@ -1,7 +1,9 @@
 //! RetireGrant and RevokeGrant: the end of a grant, by whom it names or by the key's administrators.
 
 use strongroom_audit::Value;
-use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
+};
 use strongroom_policy::{Action, KeyNamed};
 use strongroom_records::{Loaded, RetirableRow};
 use strongroom_types::GrantId;
@@ -67,6 +69,10 @@ impl Operation for RevokeGrant {
         Ok(Targets { rows: Revoked { id, ending }, checks })
     }
 
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
+    }
+
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let Revoked { id, ending } = permit.rows();
         let ending = ending.as_ref().ok_or_else(|| fault::grant_not_found(id))?;
@@ -101,6 +107,10 @@ impl Operation for RetireGrant {
         };
         let checks = Checks::one(Check::Retire { key: key.clone(), grant: grant.clone() });
         Ok(Targets { rows: Ending::read(key, grant, reader)?, checks })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

@@ -2,9 +2,9 @@
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{
-    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
-use strongroom_policy::{Action, GrantPrincipal, PolicyPrincipal};
+use strongroom_policy::{Action, GrantPrincipal, PolicyIdentity, PolicyPrincipal};
 use strongroom_records::{GrantRow, Loaded};
 use strongroom_types::{AccountId, GrantId, limits};
 use strongroom_wire::{ListGrantsReply, ListGrantsRequest, ListRetirableGrantsRequest};
@@ -82,6 +82,10 @@ impl Operation for ListGrants {
         let truncated = grants.len() > size;
         grants.truncate(size);
         Ok(Targets { rows: GrantPage { account, key, grants, truncated }, checks })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -185,6 +189,10 @@ impl Operation for ListRetirableGrants {
         Ok(Targets { rows: RetirablePage { account, grants, last }, checks: Checks::one(check) })
     }
 
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
+    }
+
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let page = permit.rows();
         let next_marker = match &page.last {
@@ -241,10 +249,13 @@ fn own_retiring(
 ) -> Result<GrantPrincipal, Fault> {
     let NamedPrincipal { principal, parsed } = retiring_of(request, reader.region())?;
     let owner = match parsed {
-        Some(PolicyPrincipal::Account { account, .. } | PolicyPrincipal::Identity { account, .. }) => {
-            Some(account)
+        Some(
+            PolicyPrincipal::Account { account, .. }
+            | PolicyPrincipal::Identity(PolicyIdentity { account, .. }),
+        ) => Some(account),
+        Some(PolicyPrincipal::Anyone | PolicyPrincipal::Outsider(_) | PolicyPrincipal::Service(_)) | None => {
+            None
         }
-        Some(PolicyPrincipal::Anyone | PolicyPrincipal::Service(_)) | None => None,
     };
     match (&principal, owner) {
         (_, Some(owner)) if owner == account => Ok(principal),

@@ -48,10 +48,12 @@ impl NamedPrincipal {
     fn exists(&self, reader: &Reader<'_>) -> Result<bool, Fault> {
         let Some(parsed) = &self.parsed else { return Ok(false) };
         let mut looked_up = Ok(false);
-        let exists = parsed.exists(reader.region().partition(), |account| {
+        let account_exists = |account| {
             looked_up = reader.has_account(account).map_err(fault::records);
             matches!(looked_up, Ok(true))
-        });
+        };
+        // There are no users and roles yet.
+        let exists = parsed.exists(reader.region().partition(), account_exists, |_| false);
         looked_up?;
         Ok(exists)
     }

@@ -1,7 +1,7 @@
 use strongroom_types::{KeyArn, KeyId, RegionName};
 
 use super::*;
-use crate::{AllowReason, KeyNamed, Principal};
+use crate::{AllowReason, IdentitySide, IdentityVerdict, KeyNamed, Principal, StatementPlace};
 
 const ROOT: &str = "arn:aws:iam::111122223333:root";
 const USER: &str = "arn:aws:iam::111122223333:user/Bob";
@@ -169,14 +169,19 @@ fn key_of(owner: &str) -> KeyArn {
     }
 }
 
-const VERDICTS: [KeyPolicyVerdict; 4] = [
+const VERDICTS: [KeyPolicyVerdict; 5] = [
     KeyPolicyVerdict::Allow { statement: 0 },
+    KeyPolicyVerdict::AllowRole { statement: 0 },
     KeyPolicyVerdict::Delegated { statement: 0 },
     KeyPolicyVerdict::ExplicitDeny { statement: 0 },
     KeyPolicyVerdict::NoMatch,
 ];
-const IDENTITIES: [IdentityVerdict; 3] =
-    [IdentityVerdict::Allow, IdentityVerdict::ExplicitDeny, IdentityVerdict::NoMatch];
+const DENIED: IdentitySide = IdentitySide {
+    identity: IdentityVerdict::ExplicitDeny(StatementPlace { policy: 0, statement: 0 }),
+    ..IdentitySide::SILENT
+};
+const IDENTITIES: [(&str, IdentitySide); 3] =
+    [("Allow", IdentitySide::ROOT), ("ExplicitDeny", DENIED), ("NoMatch", IdentitySide::SILENT)];
 
 #[test]
 fn grants_are_asked_only_where_nothing_decided() {
@@ -184,7 +189,7 @@ fn grants_are_asked_only_where_nothing_decided() {
     for owner in ["111122223333", "444455556666"] {
         let arn = key_of(owner);
         for principal in [Principal::AccountRoot(account("111122223333")), Principal::Operator] {
-            for identity in IDENTITIES {
+            for (side, identity) in IDENTITIES {
                 for verdict in VERDICTS {
                     for action in Action::ALL {
                         let resource = Resource::Key { arn: &arn, named: KeyNamed::ByRequest, verdict };
@@ -194,12 +199,12 @@ fn grants_are_asked_only_where_nothing_decided() {
                         if let Some(operation) = open {
                             assert_eq!(operation.action(), *action);
                             assert!(!decision.is_allowed());
-                            assert_ne!(identity, IdentityVerdict::ExplicitDeny);
+                            assert_ne!(identity, DENIED);
                             assert!(!matches!(verdict, KeyPolicyVerdict::ExplicitDeny { .. }));
                             assert_ne!(principal, Principal::Operator);
                         }
                         if *action == Action::Decrypt && open.is_some() {
-                            asked.push(format!("{} {identity:?} {verdict:?}", &owner[..4]));
+                            asked.push(format!("{} {side} {verdict:?}", &owner[..4]));
                         }
                     }
                 }
@@ -214,6 +219,7 @@ fn grants_are_asked_only_where_nothing_decided() {
             "1111 NoMatch NoMatch",
             "4444 Allow NoMatch",
             "4444 NoMatch Allow { statement: 0 }",
+            "4444 NoMatch AllowRole { statement: 0 }",
             "4444 NoMatch Delegated { statement: 0 }",
             "4444 NoMatch NoMatch",
         ]
@@ -226,7 +232,7 @@ fn other_resources_know_no_grants() {
     for resource in [Resource::Account, Resource::Ciphertext, Resource::NewKey] {
         let request = Request {
             action: Action::Decrypt,
-            identity: IdentityVerdict::NoMatch,
+            identity: IdentitySide::SILENT,
             principal: &principal,
             resource,
         };
@@ -261,34 +267,34 @@ fn a_grant_is_retired_by_whom_it_names_and_by_its_account() {
         };
         decide_retirement(&request, &question)
     };
-    use IdentityVerdict::{Allow, ExplicitDeny, NoMatch};
+    let (allow, explicit_deny, no_match) = (IdentitySide::ROOT, DENIED, IdentitySide::SILENT);
     let none = KeyPolicyVerdict::NoMatch;
     let denied = KeyPolicyVerdict::ExplicitDeny { statement: 3 };
     let by_policy = KeyPolicyVerdict::Allow { statement: 0 };
     for (principal, identity, verdict, terms, grantee, retiring) in [
         // Nobody that the grant knows.
-        (&owner, NoMatch, none, &retire, &other, Some(&other)),
-        (&owner, NoMatch, by_policy, &retire, &other, None),
+        (&owner, no_match, none, &retire, &other, Some(&other)),
+        (&owner, no_match, by_policy, &retire, &other, None),
         // The grantee of a grant that does not say so.
-        (&owner, NoMatch, none, &keep, &user, None),
+        (&owner, no_match, none, &keep, &user, None),
         // A service of the same name.
-        (&owner, NoMatch, none, &retire, &service, Some(&service)),
+        (&owner, no_match, none, &retire, &service, Some(&service)),
         // Another account, whatever its identity policies say.
-        (&foreign, Allow, by_policy, &retire, &other, None),
+        (&foreign, allow, by_policy, &retire, &other, None),
         // Denied.
-        (&owner, ExplicitDeny, none, &retire, &user, Some(&user)),
-        (&owner, Allow, denied, &retire, &user, Some(&user)),
-        (&foreign, Allow, denied, &retire, &user, Some(&user)),
-        (&Principal::Operator, Allow, none, &retire, &user, Some(&user)),
+        (&owner, explicit_deny, none, &retire, &user, Some(&user)),
+        (&owner, allow, denied, &retire, &user, Some(&user)),
+        (&foreign, allow, denied, &retire, &user, Some(&user)),
+        (&Principal::Operator, allow, none, &retire, &user, Some(&user)),
     ] {
         let decision = ask(principal, identity, verdict, terms, grantee, retiring);
         assert!(!decision.is_allowed(), "{principal:?} {identity:?} {verdict:?}");
     }
     for (principal, identity, terms, grantee, retiring) in [
-        (&owner, NoMatch, &keep, &other, Some(&user)),
-        (&owner, NoMatch, &retire, &user, None),
-        (&owner, Allow, &keep, &other, None),
-        (&foreign, NoMatch, &keep, &other, Some(&user)),
+        (&owner, no_match, &keep, &other, Some(&user)),
+        (&owner, no_match, &retire, &user, None),
+        (&owner, allow, &keep, &other, None),
+        (&foreign, no_match, &keep, &other, Some(&user)),
     ] {
         let decision = ask(principal, identity, none, terms, grantee, retiring);
         assert_eq!(decision, Decision::Allow(AllowReason::Grant));

@@ -190,7 +190,9 @@ fn key_rows() {
     assert_eq!(row.current_material().map(|material| material.id), Some(second));
     let question = strongroom_policy::Question {
         action: strongroom_policy::Action::Encrypt,
+        facts: &strongroom_policy::NoFacts,
         key: row.arn(),
+        key_text: row.arn_text(),
         principal: &Principal::AccountRoot(account()),
     };
     assert!(matches!(

@@ -1,9 +1,10 @@
 //! The process or the machine stops at any instant.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
 use super::common::{World, events, ids, record, wait, written};
+use crate::scan::{SegmentScan, Step};
 use crate::testing::{Faults, TempDirectory};
 use crate::{Entry, JournalError, ReadError};
 
@@ -63,6 +64,28 @@ fn zeros_written_ahead_are_no_torn_tail() {
     assert_eq!(world.events(), ids(1..6));
     assert!(world.notes().is_empty());
     assert!(world.verify().is_sound());
+}
+
+/// The writer cuts the zeros off when it leaves a segment; a reader may have seen the file before.
+#[test]
+fn zeros_that_are_cut_off_while_they_are_read_are_no_torn_tail() {
+    let (world, bytes, _) = killed();
+    // Within what a reader has buffered by then, and beyond.
+    for zeros in [100_000, 1_000_000] {
+        let mut filled = bytes.clone();
+        filled.resize(filled.len() + zeros, 0);
+        fs::write(world.newest(), &filled).unwrap();
+        let mut scan = SegmentScan::open(world.path(), 1).unwrap();
+        OpenOptions::new().write(true).open(world.newest()).unwrap().set_len(bytes.len() as u64).unwrap();
+        let mut records = 0;
+        let end = loop {
+            match scan.step().unwrap() {
+                Step::Record(_) => records += 1,
+                other => break other,
+            }
+        };
+        assert_eq!((records, end), (5, Step::End));
+    }
 }
 
 #[test]
