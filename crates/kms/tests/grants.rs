@@ -588,9 +588,9 @@ fn lists_show_what_was_granted() {
     }]);
     assert_eq!(json!(found), expected);
     let ids = |body: Value| find(body).iter().map(|grant| text(&grant["GrantId"])).collect::<Vec<_>>();
-    assert_eq!(ids(json!({ "GranteePrincipal": root_arn(STRANGER) })), [plain.id.clone()]);
+    assert_eq!(ids(json!({ "GranteePrincipal": root_arn(STRANGER) })), [&*plain.id]);
     assert_eq!(ids(json!({ "GranteePrincipal": root_arn(OWNER) })), Vec::<String>::new());
-    assert_eq!(ids(json!({ "GranteeServicePrincipal": SERVICE })), [full.id.clone()]);
+    assert_eq!(ids(json!({ "GranteeServicePrincipal": SERVICE })), [&*full.id]);
     assert_eq!(
         ids(json!({ "GranteePrincipal": root_arn(STRANGER), "GrantId": full.id })),
         Vec::<String>::new()
