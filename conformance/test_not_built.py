@@ -6,10 +6,11 @@ from clients import refusal
 from operations import botocore_model, minimal_parameters, operation_names, readme_table
 
 BUILT = {
-    "CancelKeyDeletion", "CreateAlias", "CreateKey", "Decrypt", "DeleteAlias", "DescribeKey", "DisableKey", "EnableKey",
-    "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateRandom", "GetKeyPolicy", "ListAliases",
-    "ListKeyPolicies", "ListKeys", "ListResourceTags", "PutKeyPolicy", "ReEncrypt", "ScheduleKeyDeletion", "TagResource",
-    "UntagResource", "UpdateAlias", "UpdateKeyDescription",
+    "CancelKeyDeletion", "CreateAlias", "CreateGrant", "CreateKey", "Decrypt", "DeleteAlias", "DescribeKey", "DisableKey",
+    "EnableKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateRandom", "GetKeyPolicy",
+    "ListAliases", "ListGrants", "ListKeyPolicies", "ListKeys", "ListResourceTags", "ListRetirableGrants", "PutKeyPolicy",
+    "ReEncrypt", "RetireGrant", "RevokeGrant", "ScheduleKeyDeletion", "TagResource", "UntagResource", "UpdateAlias",
+    "UpdateKeyDescription",
 }  # fmt: skip
 UNSUPPORTED = "UnsupportedOperationException"
 NOT_BUILT = "not built yet"

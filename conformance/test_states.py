@@ -29,12 +29,14 @@ _, EVENTS = read("events.txt")
 
 
 def in_state(kms, state: str):
-    """A tagged key in this state, which had encrypted something before."""
+    """A tagged key in this state, which had encrypted something before and has a grant."""
     key = make_key(kms, Tags=TAGS)
     blob = kms.encrypt(KeyId=key.id, Plaintext=b"x")["CiphertextBlob"]
+    principal = f"arn:aws:iam::{key.arn.split(':')[4]}:root"
+    grant = kms.create_grant(KeyId=key.id, GranteePrincipal=principal, Operations=["Decrypt"])
     if state == "Disabled":
         kms.disable_key(KeyId=key.id)
-    return key, blob
+    return key, blob, grant["GrantId"]
 
 
 def moved_to(kms, key, state: str) -> None:
@@ -43,15 +45,20 @@ def moved_to(kms, key, state: str) -> None:
     assert kms.describe_key(KeyId=key.id)["KeyMetadata"]["KeyState"] == state
 
 
-def calls(kms, key, blob, other, alias_name: str) -> dict:
+def calls(kms, key, blob, grant_id: str, other, alias_name: str) -> dict:
     """Each row of the table as a call; `<alias>/old` is the key's, `<alias>/other` the other's."""
     text = kms.get_key_policy(KeyId=other.id)["Policy"]
     elsewhere = kms.encrypt(KeyId=other.id, Plaintext=b"x")["CiphertextBlob"]
     id = {"KeyId": key.id}
     data_key = id | {"KeySpec": "AES_256"}
+    principal = f"arn:aws:iam::{key.arn.split(':')[4]}:root"
+    grant = id | {"GranteePrincipal": principal, "Operations": ["Encrypt"]}
+    ended = id | {"GrantId": grant_id}
     return {
         "CancelKeyDeletion": (kms.cancel_key_deletion, id),
         "CreateAlias": (kms.create_alias, {"AliasName": f"{alias_name}/new", "TargetKeyId": key.id}),
+        "CreateGrant": (kms.create_grant, grant),
+        "CreateGrant dry": (kms.create_grant, grant | {"DryRun": True}),
         "Decrypt": (kms.decrypt, {"CiphertextBlob": blob}),
         "Decrypt dry": (kms.decrypt, {"CiphertextBlob": blob, "DryRun": True}),
         "DeleteAlias": (kms.delete_alias, {"AliasName": f"{alias_name}/old"}),
@@ -64,11 +71,14 @@ def calls(kms, key, blob, other, alias_name: str) -> dict:
         "GenerateDataKeyWithoutPlaintext": (kms.generate_data_key_without_plaintext, data_key),
         "GetKeyPolicy": (kms.get_key_policy, id),
         "ListAliases": (kms.list_aliases, id),
+        "ListGrants": (kms.list_grants, id),
         "ListKeyPolicies": (kms.list_key_policies, id),
         "ListResourceTags": (kms.list_resource_tags, id),
         "PutKeyPolicy": (kms.put_key_policy, id | {"Policy": text}),
         "ReEncrypt from": (kms.re_encrypt, {"CiphertextBlob": blob, "DestinationKeyId": other.id}),
         "ReEncrypt to": (kms.re_encrypt, {"CiphertextBlob": elsewhere, "DestinationKeyId": key.id}),
+        "RetireGrant": (kms.retire_grant, ended),
+        "RevokeGrant": (kms.revoke_grant, ended),
         "ScheduleKeyDeletion": (kms.schedule_key_deletion, id),
         "TagResource": (kms.tag_resource, id | {"Tags": [{"TagKey": "new", "TagValue": ""}]}),
         "UntagResource": (kms.untag_resource, id | {"TagKeys": ["old"]}),
@@ -81,11 +91,11 @@ def calls(kms, key, blob, other, alias_name: str) -> dict:
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("row", OPERATIONS)
 def test_operation_answers_as_the_table_says(kms, second_key, alias_name, row, state):
-    key, blob = in_state(kms, state)
+    key, blob, grant_id = in_state(kms, state)
     kms.create_alias(AliasName=f"{alias_name}/old", TargetKeyId=key.id)
     kms.create_alias(AliasName=f"{alias_name}/other", TargetKeyId=second_key.id)
     moved_to(kms, key, state)
-    call, parameters = calls(kms, key, blob, second_key, alias_name)[row]
+    call, parameters = calls(kms, key, blob, grant_id, second_key, alias_name)[row]
     code = OPERATIONS[row][STATES.index(state)]
     if code == "ok":
         call(**parameters)
@@ -104,7 +114,7 @@ def test_operation_answers_as_the_table_says(kms, second_key, alias_name, row, s
     "at, name", enumerate(["cancel_key_deletion", "disable_key", "enable_key", "schedule_key_deletion"])
 )
 def test_event_leads_where_the_table_says(kms, at, name, state):
-    key, _ = in_state(kms, state)
+    key, *_ = in_state(kms, state)
     moved_to(kms, key, state)
     expected = EVENTS[state][at]
     if expected in CODES:

@@ -1,7 +1,7 @@
 //! The only crate that sees key bytes.
 //!
 //! Everything at rest is sealed here and opened here: rows ([`Cell`]), key material ([`WrappedKey`]), callers' data
-//! ([`Blob`]), paging markers, the anchor, frames of backups ([`BackupKey`]). Keys hang from one root: a [`RootHolder`]
+//! ([`Blob`]), paging markers, grant tokens, the anchor, frames of backups ([`BackupKey`]). Keys hang from one root: a [`RootHolder`]
 //! wraps the domain and service keys of a [`Keyring`], and those seal the rest. The byte formats stand in
 //! `docs/formats.md`; golden tests hold them.
 //!
@@ -28,6 +28,7 @@ mod error;
 mod fields;
 #[cfg(test)]
 mod fixtures;
+mod grant_token;
 mod kdf;
 mod keyring;
 mod locked;
@@ -45,6 +46,9 @@ pub use blob::{BLOB_OVERHEAD_BYTES, Blob, BlobError, DecryptError, SymmetricKey}
 pub use checkpoint::verify_checkpoint;
 pub use digest::{Sha256, sha256};
 pub use error::CryptoError;
+pub use grant_token::{
+    GrantTokenError, GrantTokenFacts, GranteeKind, grantee_tag, named_grant_half, principal_tag,
+};
 pub use keyring::{
     Keyring, KeyringEntry, KeyringError, KeyringName, KeyringNameError, Scope, ServicePurpose,
 };

@@ -6,7 +6,7 @@ use strongroom_audit::Value;
 use strongroom_pipeline::{
     Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
 };
-use strongroom_policy::Action;
+use strongroom_policy::{Action, GrantFacts};
 use strongroom_records::{KeyRow, Loaded};
 use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
 use strongroom_wire::{
@@ -15,7 +15,7 @@ use strongroom_wire::{
 };
 
 use crate::encryption::{
-    DEFAULT_ALGORITHM, context_of, encrypt, material_value, push_context, push_dry_run, ready,
+    DEFAULT_ALGORITHM, context_facts, context_of, encrypt, material_value, push_context, push_dry_run, ready,
 };
 use crate::fault;
 use crate::lookup::{self, Accept};
@@ -118,7 +118,6 @@ impl Operation for GenerateDataKey {
     const KIND: Kind = Kind::Read;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         key_targets(&request.key_id, Action::GenerateDataKey, reader)
     }
 
@@ -143,6 +142,14 @@ impl Operation for GenerateDataKey {
         Ok(done)
     }
 
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {
+        context_facts(request.encryption_context.as_ref())
+    }
+
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
         DataKeyRequest::from(request).parameters(&request.key_id)
     }
@@ -156,7 +163,6 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
     const KIND: Kind = Kind::Read;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         key_targets(&request.key_id, Action::GenerateDataKeyWithoutPlaintext, reader)
     }
 
@@ -174,6 +180,14 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
         });
         done.additional_data = vec![material_value(data_key.material_id)];
         Ok(done)
+    }
+
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {
+        context_facts(request.encryption_context.as_ref())
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {

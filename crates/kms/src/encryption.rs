@@ -7,7 +7,7 @@ use strongroom_crypto::{Blob, SymmetricKey};
 use strongroom_pipeline::{
     Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
 };
-use strongroom_policy::{Action, KeyNamed};
+use strongroom_policy::{Action, GrantFacts, KeyNamed};
 use strongroom_records::{KeyRow, Loaded};
 use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
 use strongroom_wire::{
@@ -75,6 +75,11 @@ pub(crate) fn context_value(context: &EncryptionContext) -> Value<'_> {
     Value::Map(fields.into())
 }
 
+/// What a grant may depend on: the context, where a null one is the empty one.
+pub(crate) fn context_facts(context: Option<&EncryptionContext>) -> GrantFacts<'_> {
+    GrantFacts { context: Some(context_of(context)), ..GrantFacts::default() }
+}
+
 /// A null context is the empty one.
 pub(crate) fn context_of(context: Option<&EncryptionContext>) -> &EncryptionContext {
     static EMPTY: std::sync::LazyLock<EncryptionContext> = std::sync::LazyLock::new(Default::default);
@@ -89,7 +94,6 @@ impl Operation for Encrypt {
     const KIND: Kind = Kind::Read;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         let key = lookup::find(reader, &request.key_id, Accept::Any, Action::Encrypt)?;
         let checks = Checks::one(Check::key(Action::Encrypt, &key));
         Ok(Targets { rows: key, checks })
@@ -119,6 +123,14 @@ impl Operation for Encrypt {
         });
         done.additional_data = vec![material_value(ready.current().id)];
         Ok(done)
+    }
+
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {
+        context_facts(request.encryption_context.as_ref())
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
@@ -206,7 +218,6 @@ impl Operation for Decrypt {
     const KIND: Kind = Kind::Read;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         let named = request.key_id.as_deref();
         ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_deref(), named, "keyId")?;
         let blob = request.ciphertext_blob.as_deref();
@@ -251,6 +262,14 @@ impl Operation for Decrypt {
         Ok(done)
     }
 
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {
+        context_facts(request.encryption_context.as_ref())
+    }
+
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
         let algorithm = request.encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM);
         let key_id = request.key_id.as_deref().map(|key_id| ("keyId", Value::from(key_id)));
@@ -276,7 +295,6 @@ impl Operation for ReEncrypt {
     const KIND: Kind = Kind::Read;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         let named = request.source_key_id.as_deref();
         ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_deref(), named, "sourceKeyId")?;
         let blob = request.ciphertext_blob.as_deref();
@@ -341,6 +359,17 @@ impl Operation for ReEncrypt {
             ("destinationKeyMaterialId", Value::from(destination_material.to_string())),
         ];
         Ok(done)
+    }
+
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, action: Action) -> GrantFacts<'a> {
+        context_facts(match action {
+            Action::ReEncryptFrom => request.source_encryption_context.as_ref(),
+            _ => request.destination_encryption_context.as_ref(),
+        })
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {

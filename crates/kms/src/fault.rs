@@ -8,7 +8,7 @@ use std::fmt::Display;
 use strongroom_crypto::{CryptoError, DecryptError};
 use strongroom_pipeline::Fault;
 use strongroom_records::RecordsError;
-use strongroom_types::{AliasArn, KeyArn};
+use strongroom_types::{AliasArn, GrantId, KeyArn};
 use strongroom_wire::ErrorKind;
 
 pub(crate) fn records(error: RecordsError) -> Fault {
@@ -111,8 +111,17 @@ pub(crate) fn invalid_marker() -> Fault {
     Fault::new(ErrorKind::InvalidMarker, "The marker is not valid for this request.")
 }
 
-pub(crate) fn invalid_grant_token() -> Fault {
-    Fault::new(ErrorKind::InvalidGrantToken, "The grant token is not valid.")
+pub(crate) fn invalid_grant_id() -> Fault {
+    Fault::new(ErrorKind::InvalidGrantId, "The grant ID is not valid.")
+}
+
+pub(crate) fn grant_not_found(id: &GrantId) -> Fault {
+    Fault::new(ErrorKind::NotFound, format!("Grant {id} is not found."))
+}
+
+/// A principal of a grant that is no principal, or none that there is.
+pub(crate) fn unknown_principal(text: &str) -> Fault {
+    Fault::new(ErrorKind::InvalidArn, format!("ARN does not refer to a valid principal: {text}"))
 }
 
 /// Something of AWS's that this service does not do yet.

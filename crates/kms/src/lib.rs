@@ -1,7 +1,8 @@
 //! The operations of AWS KMS.
 //!
 //! Each operation is a type with one `impl Operation`, grouped by concept: [`keys`], [`descriptions`], [`states`],
-//! [`deletion`], [`aliases`], [`tags`], [`policies`], [`encryption`], [`data_keys`], [`random`]. An operation names the rows and actions that must be
+//! [`deletion`], [`aliases`], [`tags`], [`policies`], [`grants`], [`encryption`],
+//! [`data_keys`], [`random`]. An operation names the rows and actions that must be
 //! decided, and runs only with the permit that the pipeline mints from them. [`Service`] routes all operations of the
 //! protocol by name, without a wildcard; what is not built yet is refused clearly, after authentication.
 //!
@@ -16,6 +17,7 @@ mod deletion;
 mod descriptions;
 mod encryption;
 mod fault;
+mod grants;
 mod jobs;
 mod keys;
 mod lifecycle;

@@ -18,6 +18,8 @@ pub(crate) enum StateClass {
     Crypto,
     /// What is said about a key does not change any more when it is to be deleted: description, tags, new aliases.
     Edit,
+    /// CreateGrant: of a disabled key nobody is given more.
+    Grant,
 }
 
 /// What moves a key from one state to another.
@@ -54,6 +56,11 @@ const fn verdict(class: StateClass, state: KeyState) -> Verdict {
         (StateClass::Crypto, PendingImport) => Verdict::Invalid(PENDING_IMPORT),
         (StateClass::Crypto, Unavailable) => Verdict::Invalid("unavailable"),
         (StateClass::Crypto, Creating) => Verdict::Invalid(CREATING),
+
+        (StateClass::Grant, Enabled | Unavailable | Updating) => Verdict::Allowed,
+        (StateClass::Grant, Disabled) => Verdict::Disabled,
+        (StateClass::Grant, PendingImport) => Verdict::Invalid(PENDING_IMPORT),
+        (StateClass::Grant, Creating) => Verdict::Invalid(CREATING),
 
         (StateClass::Edit, Enabled | Disabled | PendingImport | Unavailable | Creating | Updating) => {
             Verdict::Allowed

@@ -58,12 +58,15 @@ fn own_account(reader: &Reader<'_>, action: Action) -> Result<AccountId, Fault> 
 
 /// The account that an action about no key is about: the caller's. A caller without one may do nothing of the kind.
 pub(crate) fn caller_account(reader: &Reader<'_>, action: Action) -> Result<AccountId, Fault> {
-    reader.caller().account().ok_or_else(|| {
-        let principal = reader.caller().principal();
-        let identity = IdentitySide::SILENT;
-        let request = Request { action, identity, principal, resource: Resource::Account };
-        access_denied(reader, &request, DenyReason::NoIdentityPolicyAllows)
-    })
+    reader.caller().account().ok_or_else(|| not_allowed(reader, action))
+}
+
+/// The refusal of an action that is about no key.
+pub(crate) fn not_allowed(reader: &Reader<'_>, action: Action) -> Fault {
+    let principal = reader.caller().principal();
+    let identity = IdentitySide::SILENT;
+    let request = Request { action, identity, principal, resource: Resource::Account };
+    access_denied(reader, &request, DenyReason::NoIdentityPolicyAllows)
 }
 
 fn access_denied(reader: &Reader<'_>, request: &Request<'_>, reason: DenyReason) -> Fault {
@@ -173,12 +176,4 @@ fn contradiction(reader: &Reader<'_>, alias: &Loaded<AliasRow>, has_key: bool) -
         return RecordsError::BadRow { address, reason: "its target does not list it", source: None };
     }
     RecordsError::MissingRow { address: KeyRow::address(reader.region(), &alias.target).to_string() }
-}
-
-/// Grant tokens name grants; there are none yet, so every token is of no grant.
-pub(crate) fn no_grant_tokens(tokens: Option<&[String]>) -> Result<(), Fault> {
-    match tokens {
-        Some([_, ..]) => Err(fault::invalid_grant_token()),
-        Some([]) | None => Ok(()),
-    }
 }

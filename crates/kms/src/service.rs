@@ -9,6 +9,7 @@ use crate::deletion::{CancelKeyDeletion, ScheduleKeyDeletion};
 use crate::descriptions::UpdateKeyDescription;
 use crate::encryption::{Decrypt, Encrypt, ReEncrypt};
 use crate::fault;
+use crate::grants::{CreateGrant, ListGrants, ListRetirableGrants, RetireGrant, RevokeGrant};
 use crate::keys::{CreateKey, DescribeKey, ListKeys};
 use crate::policies::{GetKeyPolicy, ListKeyPolicies, PutKeyPolicy};
 use crate::random::GenerateRandom;
@@ -41,13 +42,12 @@ macro_rules! operations {
 operations! {
     hot: Decrypt, DescribeKey, Encrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom, ReEncrypt;
     built:
-    CancelKeyDeletion, CreateAlias, CreateKey, DeleteAlias, DisableKey, EnableKey, GetKeyPolicy, ListAliases,
-    ListKeyPolicies, ListKeys, ListResourceTags, PutKeyPolicy, ScheduleKeyDeletion, TagResource, UntagResource,
-    UpdateAlias, UpdateKeyDescription;
+    CancelKeyDeletion, CreateAlias, CreateGrant, CreateKey, DeleteAlias, DisableKey, EnableKey, GetKeyPolicy, ListAliases,
+    ListGrants, ListKeyPolicies, ListKeys, ListResourceTags, ListRetirableGrants, PutKeyPolicy, RetireGrant, RevokeGrant,
+    ScheduleKeyDeletion, TagResource, UntagResource, UpdateAlias, UpdateKeyDescription;
     not_built:
     ConnectCustomKeyStore => ConnectCustomKeyStoreRequest,
     CreateCustomKeyStore => CreateCustomKeyStoreRequest,
-    CreateGrant => CreateGrantRequest,
     Decapsulate => DecapsulateRequest,
     DeleteCustomKeyStore => DeleteCustomKeyStoreRequest,
     DeleteImportedKeyMaterial => DeleteImportedKeyMaterialRequest,
@@ -65,12 +65,8 @@ operations! {
     GetParametersForImport => GetParametersForImportRequest,
     GetPublicKey => GetPublicKeyRequest,
     ImportKeyMaterial => ImportKeyMaterialRequest,
-    ListGrants => ListGrantsRequest,
     ListKeyRotations => ListKeyRotationsRequest,
-    ListRetirableGrants => ListRetirableGrantsRequest,
     ReplicateKey => ReplicateKeyRequest,
-    RetireGrant => RetireGrantRequest,
-    RevokeGrant => RevokeGrantRequest,
     RotateKeyOnDemand => RotateKeyOnDemandRequest,
     Sign => SignRequest,
     UpdateCustomKeyStore => UpdateCustomKeyStoreRequest,

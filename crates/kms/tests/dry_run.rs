@@ -15,6 +15,7 @@ fn would_succeed() -> Refusal {
 fn operations(deployment: &Deployment, key_id: &str) -> Vec<(&'static str, Value)> {
     let blob = deployment.encrypt(ROOT, key_id, b"x");
     vec![
+        ("CreateGrant", json!({ "KeyId": key_id, "GranteePrincipal": OWNER, "Operations": ["Encrypt"] })),
         ("Decrypt", json!({ "CiphertextBlob": blob, "KeyId": key_id })),
         ("Encrypt", json!({ "KeyId": key_id, "Plaintext": base64(b"x") })),
         ("GenerateDataKey", json!({ "KeyId": key_id, "KeySpec": "AES_256" })),

@@ -17,7 +17,8 @@ const EVENTS: &str = include_str!("states/events.txt");
 const OPERATIONS: &str = include_str!("states/operations.txt");
 
 /// The operations that are about no key, or make one.
-const WITHOUT_KEY: [Operation; 3] = [Operation::CreateKey, Operation::GenerateRandom, Operation::ListKeys];
+const WITHOUT_KEY: [Operation; 4] =
+    [Operation::CreateKey, Operation::GenerateRandom, Operation::ListKeys, Operation::ListRetirableGrants];
 /// The operations that are there to move a key to another state.
 const EVENT_OPERATIONS: [&str; 4] = ["CancelKeyDeletion", "DisableKey", "EnableKey", "ScheduleKeyDeletion"];
 
@@ -38,13 +39,14 @@ const ANSWERS: [(&str, &str, &str); 9] = [
 struct Scene<'a> {
     key_id: &'a str,
     blob: &'a str,
+    grant_id: &'a str,
     other: &'a str,
     other_blob: &'a str,
 }
 
 /// The operations that are about one key, each ready to be sent. `alias/old` is the key's, `alias/other` the other's.
 fn operations(scene: &Scene<'_>) -> Vec<(&'static str, &'static str, Value)> {
-    let Scene { key_id, blob, other, other_blob } = scene;
+    let Scene { key_id, blob, grant_id, other, other_blob } = scene;
     let policy = common::policy("Allow", json!("*"), json!("kms:*"));
     let key = json!({ "KeyId": key_id });
     let with = |more: Value| {
@@ -53,9 +55,17 @@ fn operations(scene: &Scene<'_>) -> Vec<(&'static str, &'static str, Value)> {
         body
     };
     let tags = json!([{ "TagKey": "new", "TagValue": "" }]);
+    let grant = with(json!({ "GranteePrincipal": OWNER, "Operations": ["Encrypt"] }));
+    let ended = with(json!({ "GrantId": grant_id }));
     vec![
         ("CancelKeyDeletion", "", key.clone()),
         ("CreateAlias", "", json!({ "AliasName": "alias/new", "TargetKeyId": key_id })),
+        ("CreateGrant", "", grant.clone()),
+        ("CreateGrant", " dry", {
+            let mut grant = grant;
+            grant["DryRun"] = json!(true);
+            grant
+        }),
         ("Decrypt", "", json!({ "CiphertextBlob": blob })),
         ("Decrypt", " dry", json!({ "CiphertextBlob": blob, "DryRun": true })),
         ("DeleteAlias", "", json!({ "AliasName": "alias/old" })),
@@ -68,11 +78,14 @@ fn operations(scene: &Scene<'_>) -> Vec<(&'static str, &'static str, Value)> {
         ("GenerateDataKeyWithoutPlaintext", "", with(json!({ "KeySpec": "AES_256" }))),
         ("GetKeyPolicy", "", key.clone()),
         ("ListAliases", "", key.clone()),
+        ("ListGrants", "", key.clone()),
         ("ListKeyPolicies", "", key.clone()),
         ("ListResourceTags", "", key.clone()),
         ("PutKeyPolicy", "", with(json!({ "Policy": policy }))),
         ("ReEncrypt", " from", json!({ "CiphertextBlob": blob, "DestinationKeyId": other })),
         ("ReEncrypt", " to", json!({ "CiphertextBlob": other_blob, "DestinationKeyId": key_id })),
+        ("RetireGrant", "", ended.clone()),
+        ("RevokeGrant", "", ended),
         ("ScheduleKeyDeletion", "", key.clone()),
         ("TagResource", "", with(json!({ "Tags": tags }))),
         ("UntagResource", "", with(json!({ "TagKeys": ["old"] }))),
@@ -114,7 +127,7 @@ fn table(
     let deployment = Deployment::new();
     let other = deployment.create_key(ROOT);
     let other_blob = deployment.encrypt(ROOT, &other, b"x");
-    let nothing = Scene { key_id: NO_KEY, blob: "", other: &other, other_blob: &other_blob };
+    let nothing = Scene { key_id: NO_KEY, blob: "", grant_id: "", other: &other, other_blob: &other_blob };
     let mut rows = Vec::new();
     for (at, (operation, variant, _)) in operations(&nothing).into_iter().enumerate() {
         if !of(operation) {
@@ -126,8 +139,10 @@ fn table(
             let blob = deployment.encrypt(ROOT, &key_id, b"x");
             deployment.create_alias(ROOT, "alias/old", &key_id);
             deployment.create_alias(ROOT, "alias/other", &other);
+            let grant = json!({ "KeyId": key_id, "GranteePrincipal": OWNER, "Operations": ["Decrypt"] });
+            let grant_id = common::text(&deployment.ok(ROOT, "CreateGrant", grant)["GrantId"]);
             deployment.set_state(US, &key_id, *state);
-            let scene = Scene { key_id: &key_id, blob: &blob, ..nothing };
+            let scene = Scene { key_id: &key_id, blob: &blob, grant_id: &grant_id, ..nothing };
             let (_, _, body) = operations(&scene).swap_remove(at);
             let answer = deployment.call(ROOT, operation, body);
             for alias in ["alias/old", "alias/other", "alias/new"] {
@@ -149,7 +164,7 @@ fn state_of(deployment: &Deployment, key_id: &str) -> String {
 
 #[test]
 fn every_built_operation_is_in_the_table() {
-    let scene = Scene { key_id: NO_KEY, blob: "", other: NO_KEY, other_blob: "" };
+    let scene = Scene { key_id: NO_KEY, blob: "", grant_id: "", other: NO_KEY, other_blob: "" };
     let named: BTreeSet<_> = operations(&scene).into_iter().map(|(operation, ..)| operation).collect();
     let built = BUILT.iter().filter(|operation| !WITHOUT_KEY.contains(operation));
     assert_eq!(named, built.map(|operation| operation.name()).collect());

@@ -79,6 +79,18 @@ impl Caller {
         &self.0.arn
     }
 
+    /// The ARNs under which a grant may name the caller as its grantee or its retiring principal: its own and, of a
+    /// session, its role's, which does not count where the session or its role is limited (see
+    /// [`Request::is_limited`](strongroom_policy::Request::is_limited)).
+    pub fn grant_arns(&self, is_limited: bool) -> Vec<&str> {
+        match self.0.principal {
+            Principal::AccountRoot(_) | Principal::User(_) => vec![self.arn()],
+            Principal::RoleSession(_) if is_limited => vec![self.arn()],
+            Principal::RoleSession(_) => vec![self.arn(), self.policy_arn()],
+            Principal::Operator | Principal::Service(_) => Vec::new(),
+        }
+    }
+
     /// The ARN that policies know it by: that of a session is its role's.
     pub(crate) fn policy_arn(&self) -> &str {
         &self.0.policy_arn

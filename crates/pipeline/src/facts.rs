@@ -14,7 +14,7 @@ use http::HeaderValue;
 use strongroom_policy::{Action, ConditionKey, Facts, Found, Known, List, Many, Principal, Value};
 use strongroom_records::KeyRow;
 use strongroom_types::{AliasName, EncryptionContext, Timestamp};
-use strongroom_wire::Tag as WireTag;
+use strongroom_wire::{CreateGrantRequest, GrantConstraints, GrantOperation, Tag as WireTag};
 
 use crate::arrival::Arrival;
 use crate::caller::Caller;
@@ -45,6 +45,8 @@ pub struct RequestFacts<'a> {
     pub bypasses_lockout_check: Option<bool>,
     pub encryption_algorithm: Option<&'a str>,
     pub encryption_context: Option<&'a EncryptionContext>,
+    /// The grant that a CreateGrant asks for.
+    pub grant: Option<&'a CreateGrantRequest>,
     /// How the request names the key, where an alias may stand.
     pub key_reference: Option<&'a str>,
     pub new_key: Option<NewKeyFacts<'a>>,
@@ -80,7 +82,7 @@ pub(crate) struct CheckFacts<'a> {
 /// What the operation tells, once it is asked.
 pub(crate) struct LazyFacts<'a> {
     ask: &'a dyn Fn() -> RequestFacts<'a>,
-    told: OnceCell<(RequestFacts<'a>, WireTags<'a>)>,
+    told: OnceCell<Told<'a>>,
 }
 
 impl<'a> LazyFacts<'a> {
@@ -88,11 +90,24 @@ impl<'a> LazyFacts<'a> {
         Self { ask, told: OnceCell::new() }
     }
 
-    fn told(&self) -> &(RequestFacts<'a>, WireTags<'a>) {
+    fn told(&self) -> &Told<'a> {
         self.told.get_or_init(|| {
             let facts = (self.ask)();
-            (facts, WireTags(facts.tags.unwrap_or_default()))
+            let operations = facts.grant.map(|grant| grant.operations.as_slice()).unwrap_or_default();
+            (facts, WireTags(facts.tags.unwrap_or_default()), GrantOperations(operations))
         })
+    }
+}
+
+type Told<'a> = (RequestFacts<'a>, WireTags<'a>, GrantOperations<'a>);
+
+/// The operations of a grant, as the names of a list without values.
+#[derive(Debug)]
+struct GrantOperations<'a>(&'a [GrantOperation]);
+
+impl List for GrantOperations<'_> {
+    fn entry(&self, index: usize) -> Option<(&str, &str)> {
+        self.0.get(index).map(|operation| (operation.as_str(), ""))
     }
 }
 
@@ -111,7 +126,7 @@ impl CheckFacts<'_> {
     }
 
     fn tag_keys(&self) -> Found<'_> {
-        let (facts, tags) = self.request.told();
+        let (facts, tags, _) = self.request.told();
         match facts.tag_keys {
             Some(keys) => Found::Many(Many::Texts(keys)),
             None => Found::Many(Many::ListNames(tags)),
@@ -164,6 +179,31 @@ impl CheckFacts<'_> {
         }
     }
 
+    /// What a CreateGrant asks for (AWS KMS developer guide, "Condition keys for AWS KMS"). No service calls for a resource
+    /// of its own here.
+    fn of_grant(&self, key: Known) -> Found<'_> {
+        if key == Known::GrantIsForAwsResource {
+            let has_it =
+                matches!(self.action, Action::CreateGrant | Action::ListGrants | Action::RevokeGrant);
+            return if has_it { Found::One(Value::Bool(false)) } else { Found::Absent };
+        }
+        let (facts, _, operations) = self.request.told();
+        let Some(grant) = facts.grant else { return Found::Absent };
+        let constraints = grant.constraints.as_ref();
+        match key {
+            Known::GrantOperations => Found::Many(Many::ListNames(operations)),
+            Known::GranteePrincipal => Found::optional(grant.grantee_principal.as_deref()),
+            Known::GranteeServicePrincipal => Found::optional(grant.grantee_service_principal.as_deref()),
+            Known::RetiringPrincipal => Found::optional(grant.retiring_principal.as_deref()),
+            Known::RetiringServicePrincipal => Found::optional(grant.retiring_service_principal.as_deref()),
+            Known::GrantConstraintSourceArn => {
+                Found::optional(constraints.and_then(|constraints| constraints.source_arn.as_deref()))
+            }
+            Known::GrantConstraintType => Found::optional(constraints.and_then(constraint_type)),
+            _ => Found::Absent,
+        }
+    }
+
     fn known(&self, key: Known) -> Found<'_> {
         let of_request = |text: Option<_>| Found::optional(text);
         let boolean =
@@ -184,6 +224,14 @@ impl CheckFacts<'_> {
                 None => Found::Absent,
             },
             Known::EpochTime => Found::One(Value::Integer(self.setting.time.as_secs())),
+            Known::GrantConstraintSourceArn
+            | Known::GrantConstraintType
+            | Known::GrantIsForAwsResource
+            | Known::GrantOperations
+            | Known::GranteePrincipal
+            | Known::GranteeServicePrincipal
+            | Known::RetiringPrincipal
+            | Known::RetiringServicePrincipal => self.of_grant(key),
             Known::KeyOrigin => {
                 self.of_key(|key| Value::Text(key.origin().as_str()), |new| Value::Text(new.origin))
             }
@@ -226,12 +274,6 @@ impl CheckFacts<'_> {
             | Known::CalledViaLast
             | Known::DataKeyPairSpec
             | Known::ExpirationModel
-            | Known::GrantConstraintSourceArn
-            | Known::GrantConstraintType
-            | Known::GrantIsForAwsResource
-            | Known::GrantOperations
-            | Known::GranteePrincipal
-            | Known::GranteeServicePrincipal
             | Known::KeyAgreementAlgorithm
             | Known::MacAlgorithm
             | Known::MessageType
@@ -242,8 +284,6 @@ impl CheckFacts<'_> {
             | Known::PrincipalOrgId
             | Known::PrincipalServiceName
             | Known::ReplicaRegion
-            | Known::RetiringPrincipal
-            | Known::RetiringServicePrincipal
             | Known::RotationPeriodInDays
             | Known::SigningAlgorithm
             | Known::SourceAccount
@@ -275,6 +315,15 @@ impl Facts for CheckFacts<'_> {
 
     fn encryption_context(&self) -> Option<&EncryptionContext> {
         self.request().encryption_context
+    }
+}
+
+/// AWS's name for the constraint of a grant; of two, the stricter one.
+fn constraint_type(constraints: &GrantConstraints) -> Option<&'static str> {
+    match (&constraints.encryption_context_equals, &constraints.encryption_context_subset) {
+        (Some(_), _) => Some("EncryptionContextEquals"),
+        (None, Some(_)) => Some("EncryptionContextSubset"),
+        (None, None) => None,
     }
 }
 

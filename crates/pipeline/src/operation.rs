@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_crypto::Keyring;
-use strongroom_policy::{Action, KeyNamed};
-use strongroom_records::{KeyRow, Loaded, Writes};
+use strongroom_policy::{Action, GrantFacts, KeyNamed};
+use strongroom_records::{GrantRow, KeyRow, Loaded, Writes};
 use strongroom_types::{AliasArn, Env};
 use strongroom_wire::{FromBody, WireReply};
 
@@ -39,12 +39,31 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// Does it. Pure but for key generation: what is to be written goes out as [`Writes`].
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault>;
 
+    /// The request's grant tokens. Whoever may do what it asks for is refused if one of them is not valid. An operation that
+    /// has them and does not say so takes any: a test holds every built operation to it.
+    fn grant_tokens(_request: &Self::Request) -> &[String] {
+        &[]
+    }
+
+    /// What the request says of itself that a grant may depend on, where it asks for this action. Asked only when no policy
+    /// has decided. A fact that is not told fulfils no constraint.
+    fn grant_facts<'a>(
+        _request: &'a Self::Request,
+        _rows: &'a Self::Rows,
+        _action: Action,
+    ) -> GrantFacts<'a> {
+        GrantFacts::default()
+    }
+
     /// The request as the audit trail tells it: names as CloudTrail has them; no plaintext, no ciphertext, no token.
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)>;
 }
 
 /// A key's row as a decision sees it, shared with the cache.
 pub type Key = Arc<Loaded<KeyRow>>;
+
+/// A grant's row as a decision sees it.
+pub type Grant = Arc<Loaded<GrantRow>>;
 
 /// Whether an operation can change anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +101,8 @@ pub enum Check {
     Key { action: Action, key: Key, named: KeyNamed },
     /// The action on a key that is about to be made: the identity side decides alone.
     NewKey { action: Action },
+    /// RetireGrant on a grant, which itself says by whom; the policies only forbid.
+    Retire { key: Key, grant: Grant },
 }
 
 impl Check {
@@ -100,6 +121,15 @@ impl Check {
             | Self::Key { action, .. }
             | Self::NewKey { action } => Some(*action),
             Self::AnyCaller => None,
+            Self::Retire { .. } => Some(Action::RetireGrant),
+        }
+    }
+
+    /// The key that it is about.
+    pub(crate) fn about(&self) -> Option<&Key> {
+        match self {
+            Self::Key { key, .. } | Self::Retire { key, .. } => Some(key),
+            Self::Account { .. } | Self::Alias { .. } | Self::AnyCaller | Self::NewKey { .. } => None,
         }
     }
 }
@@ -133,7 +163,8 @@ impl Checks {
                 | Check::Alias { .. }
                 | Check::AnyCaller
                 | Check::Key { .. }
-                | Check::NewKey { .. } => None,
+                | Check::NewKey { .. }
+                | Check::Retire { .. } => None,
             })
         };
         Some(key_of(Action::ReEncryptFrom)? == key_of(Action::ReEncryptTo)?)
@@ -141,10 +172,7 @@ impl Checks {
 
     /// The keys among the resources, for the audit record.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        self.iter().filter_map(|check| match check {
-            Check::Key { key, .. } => Some(Arc::clone(key)),
-            Check::Account { .. } | Check::Alias { .. } | Check::AnyCaller | Check::NewKey { .. } => None,
-        })
+        self.iter().filter_map(Check::about).map(Arc::clone)
     }
 }
 

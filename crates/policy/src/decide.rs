@@ -12,8 +12,8 @@
 //! - A service has no identity side: the key policy alone decides.
 //! - Actions that concern no key, and the alias's half of alias operations, are the identity side's alone.
 //!
-//! The root user's identity side allows everything, the operator's nothing. Grants come after all this: they are for
-//! whoever is not allowed and not [explicitly denied](Request::is_explicitly_denied).
+//! The root user's identity side allows everything, the operator's nothing. Grants come after all this (see
+//! [`grant`](crate::grant)): they are for whoever is not allowed and not [explicitly denied](Request::is_explicitly_denied).
 
 use strongroom_types::{AliasArn, KeyArn};
 
@@ -132,6 +132,8 @@ pub enum Decision {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AllowReason {
+    /// A grant, where the policies neither allow nor explicitly deny.
+    Grant,
     /// The identity side, where it decides alone; `None` for a root user, who needs no policy.
     Identity(Option<StatementPlace>),
     /// The key policy alone.
@@ -169,7 +171,7 @@ impl IdentitySide {
     /// Whoever may do everything that is the account's to allow.
     pub const ROOT: Self = Self { identity: IdentityVerdict::Allow(None), boundary: None, session: None };
 
-    fn explicit_deny(&self) -> Option<DenyReason> {
+    pub(crate) fn explicit_deny(&self) -> Option<DenyReason> {
         let place = |verdict| match verdict {
             Some(IdentityVerdict::ExplicitDeny(place)) => Some(place),
             Some(IdentityVerdict::Allow(_) | IdentityVerdict::NoMatch) | None => None,
@@ -193,7 +195,7 @@ impl IdentitySide {
     }
 
     /// Whether the whole side allows; an explicit deny has been ruled out.
-    fn allows(&self) -> Result<Option<StatementPlace>, DenyReason> {
+    pub(crate) fn allows(&self) -> Result<Option<StatementPlace>, DenyReason> {
         let IdentityVerdict::Allow(place) = self.identity else {
             return Err(DenyReason::NoIdentityPolicyAllows);
         };
@@ -292,6 +294,12 @@ impl Request<'_> {
         let by_key =
             matches!(self.resource, Resource::Key { verdict: KeyPolicyVerdict::ExplicitDeny { .. }, .. });
         by_key || self.identity.explicit_deny().is_some()
+    }
+
+    /// Whether a permissions boundary or a session's policies do not allow this. They limit what a role is given, not what
+    /// a user or a session is given by its own name.
+    pub fn is_limited(&self) -> bool {
+        self.identity.limits().is_err()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Policies of keys and of identities: parse, compile, decide.
+//! Policies of keys and of identities: parse, compile, decide. And what a grant allows.
 //!
 //! A policy text is read once, by [`KeyPolicy::parse`] or [`IdentityPolicy::parse`], into a form that decides in
 //! nanoseconds: actions are a bitset over the closed list of [`Action`]s, principals and condition keys are recognised,
@@ -27,6 +27,7 @@ mod denial;
 mod document;
 mod error;
 mod glob;
+mod grant;
 mod key;
 mod principal;
 mod scalar;
@@ -42,6 +43,10 @@ pub use default_policy::default_key_policy;
 pub use denial::AccessDenied;
 pub use document::{Place, check_length};
 pub use error::{PolicyError, Problem};
+pub use grant::{
+    GrantConstraints, GrantFacts, GrantOperation, GrantPrincipal, GrantTerms, RetireQuestion,
+    decide_retirement, open_to_grants,
+};
 pub use key::{ConditionKey, ContextKey, Known};
 pub use principal::{Identity, IdentityKind, PolicyIdentity, PolicyPrincipal, Principal, RoleSession};
 pub use value::{Facts, Found, List, Many, NoFacts, Value};

@@ -21,7 +21,7 @@ mod time;
 pub use arn::{AliasArn, KeyArn};
 pub use context::{EncryptionContext, EncryptionContextError};
 pub use env::Env;
-pub use id::{AccessKeyId, AccountId, AliasName, KeyId, MaterialId, ParseIdError, RequestId};
+pub use id::{AccessKeyId, AccountId, AliasName, GrantId, KeyId, MaterialId, ParseIdError, RequestId};
 pub use latency::{HistogramSnapshot, LatencyHistogram};
 pub use log_safe::LogSafe;
 pub use reference::{KeyReference, KeyReferenceError};

@@ -31,6 +31,20 @@ pub const TAGS_PER_KEY_MAX: usize = 50;
 /// Characters of a tag's key and of its value (AWS KMS API reference, Tag).
 pub const TAG_KEY_CHARACTERS_MAX: usize = 128;
 pub const TAG_VALUE_CHARACTERS_MAX: usize = 256;
+/// Grants on one key (AWS KMS developer guide, resource quotas).
+pub const GRANTS_PER_KEY_MAX: u32 = 50_000;
+/// Pairs of one encryption context constraint of a grant (AWS KMS API reference, GrantConstraints).
+pub const GRANT_CONTEXT_PAIRS_MAX: usize = 8;
+/// Characters of each value in such a constraint (AWS KMS API reference, GrantConstraints).
+pub const GRANT_CONTEXT_VALUE_CHARACTERS_MAX: usize = 384;
+/// A grant token may not have more characters. AWS takes up to 8192; those of this service have 152.
+pub const GRANT_TOKEN_CHARACTERS_MAX: usize = 256;
+/// What all grants kept in memory may occupy, about.
+pub const CACHED_GRANTS_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Whoever would have to read more grants than this before deciding does so beside the event loops.
+pub const GRANTS_READ_AT_ONCE_MAX: u32 = 32;
+/// Grants of destroyed keys that are removed in one run of the jobs.
+pub const GRANT_SWEEP_ROWS: usize = 10_000;
 /// Characters of a description (AWS KMS API reference, CreateKey).
 pub const DESCRIPTION_CHARACTERS_MAX: usize = 8192;
 
@@ -41,6 +55,11 @@ pub const LIST_KEYS_MAX: usize = 1000;
 pub const LIST_ALIASES_DEFAULT: usize = 50;
 pub const LIST_ALIASES_MAX: usize = 100;
 
+/// Page size of ListGrants and ListRetirableGrants: default and maximum (AWS KMS API reference).
+pub const LIST_GRANTS_DEFAULT: usize = 50;
+pub const LIST_GRANTS_MAX: usize = 100;
+/// Index rows that one ListRetirableGrants looks at: those of destroyed keys are passed over.
+pub const LIST_RETIRABLE_ROWS_MAX: usize = 1000;
 /// Page size of ListResourceTags: default and maximum in one (AWS KMS API reference).
 pub const LIST_TAGS_MAX: usize = 50;
 /// Page size of ListKeyPolicies: default and maximum (AWS KMS API reference).

@@ -52,6 +52,9 @@ struct KeyFields {
     deletion_date: Option<Timestamp>,
     #[cbor(n(12), with = "codec::tags", has_nil)]
     tags: Vec<Tag>,
+    /// How many grants there are on it; none, and the field is not written.
+    #[cbor(n(20), with = "codec::count", has_nil)]
+    grants: u32,
 }
 
 /// A key as it stands in its row, with its policy compiled.
@@ -170,6 +173,7 @@ impl KeyRow {
                 materials: vec![material],
                 deletion_date: None,
                 tags: Vec::new(),
+                grants: 0,
             },
         )
     }
@@ -257,6 +261,11 @@ impl KeyRow {
         &self.fields.tags
     }
 
+    /// How many grants there are on it.
+    pub fn grants(&self) -> u32 {
+        self.fields.grants
+    }
+
     /// Whether every material is wrapped by this version of the region's domain key.
     pub fn is_wrapped_under(&self, domain_key_version: u32) -> bool {
         let mut materials = self.fields.materials.iter();
@@ -304,6 +313,16 @@ impl KeyRow {
     pub fn set_policy(&mut self, text: String, policy: KeyPolicy) {
         self.fields.policy = text;
         self.policy = Arc::new(policy);
+    }
+
+    /// Counts one grant more.
+    pub fn count_grant(&mut self) {
+        self.fields.grants = self.fields.grants.saturating_add(1);
+    }
+
+    /// Counts one grant less.
+    pub fn discount_grant(&mut self) {
+        self.fields.grants = self.fields.grants.saturating_sub(1);
     }
 
     /// Adds an alias in its place; nothing happens if the key has it already.
