@@ -10,13 +10,15 @@
 //!   unwrapped material in a private slot and wipes it when its last clone is dropped.
 //! - What does not authenticate is refused, and so are unknown versions, suites and flag bits.
 //! - Every random byte comes from AWS-LC. There is no generator to inject.
-//! - One method per purpose, each under its own label: nothing here computes a MAC of arbitrary bytes.
+//! - One method per purpose, each under its own label: no key of this service computes a MAC of arbitrary bytes. Customers'
+//!   keys do what their owners ask ([`StoredKey`]), each within its spec and usage.
 //!
 //! What it deliberately does not do: decide who may use a key, know what a row holds, read a clock (markers are told
 //! the time), lock memory or forbid core dumps (the process does both for all of its memory at start).
 
 mod aead;
 mod anchor;
+mod asymmetric;
 mod backup;
 mod blob;
 mod checkpoint;
@@ -28,15 +30,19 @@ mod fields;
 mod fixtures;
 mod kdf;
 mod keyring;
+mod keys;
 mod marker;
 mod material;
+mod pool;
 mod random;
 mod root;
 mod row;
 mod secret;
 mod state;
+mod suite;
 
 pub use anchor::ANCHOR_OVERHEAD_BYTES;
+pub use asymmetric::{Encapsulated, PublicKey};
 pub use backup::{BACKUP_FRAME_OVERHEAD_BYTES, BackupFrame, BackupKey};
 pub use blob::{BLOB_OVERHEAD_BYTES, Blob, BlobError, DecryptError, SymmetricKey};
 pub use checkpoint::verify_checkpoint;
@@ -45,9 +51,11 @@ pub use error::CryptoError;
 pub use keyring::{
     Keyring, KeyringEntry, KeyringError, KeyringName, KeyringNameError, Scope, ServicePurpose,
 };
+pub use keys::{DataKeyPair, NewKey, StoredKey};
 pub use marker::{MarkerBinding, MarkerError};
 pub use material::{GivenMaterial, WrappedKey};
 pub use random::{random_array, random_id, random_plaintext, random_text};
 pub use root::{FileRoot, PassphraseRoot, RootError, RootHolder, RootId, RootPurpose, RootSecret, open_root};
 pub use row::{Cell, ROW_OVERHEAD_BYTES, sealed_domain_key_version, sealed_tag};
 pub use state::SetHash;
+pub use suite::{PublicEncryption, Signed, SigningAlgorithm};

@@ -48,7 +48,7 @@ pub use tables::account_key::AccountKeyRow;
 pub use tables::alias::AliasRow;
 pub use tables::deployment::DeploymentRow;
 pub use tables::domain_key::DomainKeyRow;
-pub use tables::key::{KeyOrigin, KeyRow, KeySpec, KeyState, KeyUsage, Material, NewKey};
+pub use tables::key::{KeyOrigin, KeyRow, KeyState, Material, NewKey};
 pub use tables::outbox::OutboxRow;
 pub use tables::state::StateRow;
 pub use verification::{Verdict, Verification, Verifier};

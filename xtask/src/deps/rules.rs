@@ -11,7 +11,8 @@ const PRODUCT: &str = "strongroom-cli";
 /// has no row.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("types", &[]),
-    ("crypto", &["types"]),
+    ("crypto-ffi", &[]),
+    ("crypto", &["types", "crypto-ffi"]),
     ("store", &["types"]),
     ("policy", &["types"]),
     ("wire", &["types"]),
@@ -38,10 +39,13 @@ const FREE: &[&str] = &["bench", "xtask"];
 /// Libraries that only some crates may touch: AWS-LC sees key bytes, SQLite the rows, hyper and rustls the wire.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["crypto", "sigv4", "testkit", "bench", "xtask"]),
+    ("aws-lc-sys", &["crypto-ffi"]),
     ("hyper", &["server", "bench"]),
+    ("k256", &["crypto"]),
     ("rcgen", &["server"]),
     ("rusqlite", &["store"]),
     ("rustls", &["server"]),
+    ("sm2", &["crypto"]),
     ("tokio-rustls", &["server"]),
 ];
 
