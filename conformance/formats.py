@@ -38,6 +38,7 @@ ROW_FIELDS = {
     "key": (
         *("key_id", "account", "created", "spec", "usage", "origin"),
         *("state", "description", "policy", "aliases", "materials", "deletion_date", "tags"),
+        "public_key",
     ),
     "outbox": ("created", "event"),
     "state": ("set_hash", "rows"),
@@ -223,7 +224,8 @@ class Deployment:
         (key_id, multi_region), found = decoded["key_id"], []
         for entry in decoded["materials"]:
             wrapped = entry["wrapped"]
-            expect(wrapped[:2] == b"\x01\x01" and len(wrapped) == 82, "not a symmetric material of version 1")
+            expect(wrapped[:2] == bytes([1, decoded["spec"] + 1]), "not a material of version 1 and the key's spec")
+            expect(decoded["spec"] != 0 or len(wrapped) == 82, "not a symmetric material")
             key = self.domain_keys[key_row.scope][number(wrapped[2:6])]
             place = fields(key_row.scope.encode(), key_id, bytes([multi_region]))
             material = open_envelope("material", 6, wrapped, key, "strongroom/material-wrap/v1", place)
