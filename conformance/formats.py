@@ -43,7 +43,8 @@ ROW_FIELDS = {
     "key": (
         *("key_id", "account", "created", "spec", "usage", "origin"),
         *("state", "description", "policy", "aliases", "materials", "deletion_date", "tags"),
-        *(number for number in range(13, 20)),  # not in use
+        "public_key",
+        *(number for number in range(14, 20)),  # not in use
         "grants",
     ),
     "orphaned-grants": ("key_id", "key_created"),
@@ -232,7 +233,8 @@ class Deployment:
         (key_id, multi_region), found = decoded["key_id"], []
         for entry in decoded["materials"]:
             wrapped = entry["wrapped"]
-            expect(wrapped[:2] == b"\x01\x01" and len(wrapped) == 82, "not a symmetric material of version 1")
+            expect(wrapped[:2] == bytes([1, decoded["spec"] + 1]), "not a material of version 1 and the key's spec")
+            expect(decoded["spec"] != 0 or len(wrapped) == 82, "not a symmetric material")
             key = self.domain_keys[key_row.scope][number(wrapped[2:6])]
             place = fields(key_row.scope.encode(), key_id, bytes([multi_region]))
             material = open_envelope("material", 6, wrapped, key, "strongroom/material-wrap/v1", place)

@@ -12,13 +12,15 @@
 //! - Root key, domain keys, service keys and symmetric material lie in memory that is locked into RAM as far as the
 //!   process's limit allows ([`key_memory`]).
 //! - Every random byte comes from AWS-LC. There is no generator to inject.
-//! - One method per purpose, each under its own label: nothing here computes a MAC of arbitrary bytes.
+//! - One method per purpose, each under its own label: no key of this service computes a MAC of arbitrary bytes. Customers'
+//!   keys do what their owners ask ([`StoredKey`]), each within its spec and usage.
 //!
 //! What it deliberately does not do: decide who may use a key, know what a row holds, read a clock (markers are told
 //! the time), forbid core dumps or being traced (the process does both at start).
 
 mod aead;
 mod anchor;
+mod asymmetric;
 mod backup;
 mod blob;
 mod checkpoint;
@@ -31,16 +33,20 @@ mod fixtures;
 mod grant_token;
 mod kdf;
 mod keyring;
+mod keys;
 mod locked;
 mod marker;
 mod material;
+mod pool;
 mod random;
 mod root;
 mod row;
 mod secret;
 mod state;
+mod suite;
 
 pub use anchor::ANCHOR_OVERHEAD_BYTES;
+pub use asymmetric::{Encapsulated, PublicKey};
 pub use backup::{BACKUP_FRAME_OVERHEAD_BYTES, BackupFrame, BackupKey};
 pub use blob::{BLOB_OVERHEAD_BYTES, Blob, BlobError, DecryptError, SymmetricKey};
 pub use checkpoint::verify_checkpoint;
@@ -52,6 +58,7 @@ pub use grant_token::{
 pub use keyring::{
     Keyring, KeyringEntry, KeyringError, KeyringName, KeyringNameError, Scope, ServicePurpose,
 };
+pub use keys::{DataKeyPair, NewKey, StoredKey};
 pub use locked::{KEY_SLOT_BYTES, KeyMemory, RING_BYTES, key_memory, reserve_ring};
 pub use marker::{MarkerBinding, MarkerError};
 pub use material::{GivenMaterial, WrappedKey};
@@ -61,3 +68,4 @@ pub use root::{
 };
 pub use row::{Cell, ROW_OVERHEAD_BYTES, sealed_domain_key_version, sealed_tag};
 pub use state::SetHash;
+pub use suite::{PublicEncryption, Signed, SigningAlgorithm};

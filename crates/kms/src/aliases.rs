@@ -9,7 +9,7 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
 use strongroom_policy::{Action, KeyNamed};
-use strongroom_records::{AliasRow, KeyRow, KeySpec, Loaded, Writes};
+use strongroom_records::{AliasRow, KeyRow, Loaded, Writes};
 use strongroom_types::{AccountId, AliasArn, AliasName, KeyId, Timestamp, limits};
 use strongroom_wire::{
     AliasListEntry, CreateAliasRequest, DeleteAliasRequest, ErrorKind, ListAliasesReply, ListAliasesRequest,
@@ -205,7 +205,7 @@ impl Operation for UpdateAlias {
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let MovedAlias { old: OldAlias { arn, alias, target: old }, target: new } = permit.rows();
         lifecycle::check(new, StateClass::Edit)?;
-        check_alike(old, new);
+        check_alike(old, new)?;
         let mut writes = Writes::default();
         if new.key_id() != old.key_id() {
             check_count(new.aliases().len() + 1)?;
@@ -229,12 +229,14 @@ impl Operation for UpdateAlias {
     }
 }
 
-/// An alias stays with keys of one kind and one usage. There is one kind yet, so nothing can be refused; another does
-/// not compile before its rule stands here.
-fn check_alike(old: &KeyRow, new: &KeyRow) {
-    match (old.spec(), new.spec()) {
-        (KeySpec::SymmetricDefault, KeySpec::SymmetricDefault) => {}
+/// An alias stays with keys of one kind (symmetric, asymmetric, HMAC) and one usage (AWS KMS API reference, UpdateAlias).
+/// The usage tells symmetric keys from HMAC keys.
+fn check_alike(old: &KeyRow, new: &KeyRow) -> Result<(), Fault> {
+    if old.usage() == new.usage() && old.spec().is_asymmetric() == new.spec().is_asymmetric() {
+        return Ok(());
     }
+    let message = "Aliases can only be updated to KMS keys of the same type and with the same KeyUsage.";
+    Err(fault::validation(message))
 }
 
 fn changed(arn: &AliasArn, writes: Writes) -> Done<NoReply> {

@@ -15,7 +15,8 @@ use strongroom_wire::{
 };
 
 use crate::encryption::{
-    DEFAULT_ALGORITHM, context_facts, context_of, encrypt, material_value, push_context, push_dry_run, ready,
+    DEFAULT_ALGORITHM, context_facts, context_of, encrypt, material_value, push_context, push_dry_run,
+    ready_symmetric,
 };
 use crate::fault;
 use crate::lookup::{self, Accept};
@@ -51,9 +52,9 @@ impl<'a> DataKeyRequest<'a> {
         size.ok_or_else(|| fault::validation("Please specify either number of bytes or key spec."))
     }
 
-    fn generate(&self, key: &KeyRow, world: &World<'_>) -> Result<DataKey, Fault> {
+    fn generate(&self, key: &KeyRow, operation: &str, world: &World<'_>) -> Result<DataKey, Fault> {
         let size = self.size()?;
-        let ready = ready(key, None)?;
+        let ready = ready_symmetric(key, operation)?;
         if self.dry_run == Some(true) {
             return Err(fault::dry_run());
         }
@@ -130,7 +131,7 @@ impl Operation for GenerateDataKey {
         if request.recipient.is_some() {
             return Err(fault::not_built("GenerateDataKey with Recipient"));
         }
-        let data_key = DataKeyRequest::from(request).generate(key, world)?;
+        let data_key = DataKeyRequest::from(request).generate(key, "GenerateDataKey", world)?;
         let mut done = Done::reply(GenerateDataKeyReply {
             ciphertext_blob: Some(data_key.blob),
             plaintext: Some(data_key.plaintext),
@@ -172,7 +173,8 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let (request, key) = (permit.request(), permit.rows());
-        let data_key = DataKeyRequest::from(request).generate(key, world)?;
+        let data_key =
+            DataKeyRequest::from(request).generate(key, "GenerateDataKeyWithoutPlaintext", world)?;
         let mut done = Done::reply(GenerateDataKeyWithoutPlaintextReply {
             ciphertext_blob: Some(data_key.blob),
             key_id: Some(key.arn_text().to_owned()),

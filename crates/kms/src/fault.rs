@@ -88,6 +88,34 @@ pub(crate) fn algorithm_incompatible(algorithm: impl Display, spec: impl Display
     Fault::new(ErrorKind::InvalidKeyUsage, message)
 }
 
+pub(crate) fn key_usage(arn: &KeyArn, usage: impl Display, operation: &str) -> Fault {
+    let message = format!("{arn} key usage is {usage} which is not valid for {operation}.");
+    Fault::new(ErrorKind::InvalidKeyUsage, message)
+}
+
+/// A key that has no public half.
+pub(crate) fn no_public_key(arn: &KeyArn, spec: impl Display) -> Fault {
+    let message = format!("{arn} key spec is {spec} which is not valid for GetPublicKey.");
+    Fault::new(ErrorKind::UnsupportedOperation, message)
+}
+
+/// What AWS says of a plaintext that is too long for a public key.
+pub(crate) fn plaintext_too_long(algorithm: impl Display, spec: impl Display, max_bytes: usize) -> Fault {
+    validation(format!(
+        "Algorithm {algorithm} and key spec {spec} cannot encrypt data larger than {max_bytes} bytes."
+    ))
+}
+
+/// AWS's refusal has no text.
+pub(crate) fn invalid_signature() -> Fault {
+    Fault::bare(ErrorKind::KmsInvalidSignature)
+}
+
+/// AWS's refusal has no text.
+pub(crate) fn invalid_mac() -> Fault {
+    Fault::bare(ErrorKind::KmsInvalidMac)
+}
+
 pub(crate) fn dry_run() -> Fault {
     let message = "The request would have succeeded, but the DryRun option is set.";
     Fault::new(ErrorKind::DryRunOperation, message)
@@ -126,6 +154,9 @@ pub(crate) fn unknown_principal(text: &str) -> Fault {
 
 /// Something of AWS's that this service does not do yet.
 pub(crate) fn not_built(what: impl Display) -> Fault {
-    let message = format!("{what} is not built yet in this version of Strongroom");
-    Fault::new(ErrorKind::UnsupportedOperation, message)
+    unsupported(format_args!("{what} is not built yet in this version of Strongroom"))
+}
+
+pub(crate) fn unsupported(message: impl Display) -> Fault {
+    Fault::new(ErrorKind::UnsupportedOperation, message.to_string())
 }

@@ -5,6 +5,7 @@
 //! key that is pending deletion open, this service answers `KMSInvalidStateException`. Both tables are held whole by
 //! `tests/states`, where every operation meets a key in every state.
 
+use strongroom_crypto::StoredKey;
 use strongroom_pipeline::Fault;
 use strongroom_records::{KeyRow, KeyState, Material};
 use strongroom_types::MaterialId;
@@ -127,6 +128,17 @@ impl<'a> ReadyKey<'a> {
     /// The material that encrypts.
     pub(crate) fn current(&self) -> &'a Material {
         self.current
+    }
+
+    /// The key as `crypto` uses it.
+    pub(crate) fn stored(&self) -> StoredKey<'a> {
+        StoredKey {
+            key_id: &self.key.arn().key_id,
+            region: self.key.region(),
+            spec: self.key.spec(),
+            usage: self.key.usage(),
+            wrapped: &self.current.wrapped,
+        }
     }
 
     /// All materials that may have encrypted something.

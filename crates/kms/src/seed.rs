@@ -20,7 +20,8 @@ use strongroom_pipeline::{Fault, Operation};
 use strongroom_policy::KeyPolicy;
 use strongroom_records::{KeyRow, Material, NewKey, OutboxRow, Writes};
 use strongroom_types::{
-    AccountId, AliasArn, AliasName, Credential, Env, KeyArn, KeyId, RegionName, RequestId, Tag, limits,
+    AccountId, AliasArn, AliasName, Credential, Env, KeyArn, KeyId, KeySpec, KeyUsage, RegionName, RequestId,
+    Tag, limits,
 };
 use strongroom_wire::{CreateAliasRequest, CreateKeyRequest, Tag as WireTag};
 
@@ -187,7 +188,7 @@ impl CheckedKey {
             None => keyring.generate_symmetric(region, key_id)?,
         };
         let created = recorder.env.now();
-        let mut key = KeyRow::symmetric(NewKey {
+        let mut key = KeyRow::new(NewKey {
             region: region.clone(),
             account: *account,
             key_id: *key_id,
@@ -195,7 +196,10 @@ impl CheckedKey {
             description: request.description.clone().unwrap_or_default(),
             policy_text,
             policy,
+            spec: KeySpec::SymmetricDefault,
+            usage: KeyUsage::EncryptDecrypt,
             material: Material { id, wrapped, created },
+            public_key: None,
         });
         for tag in tags {
             key.set_tag(tag);

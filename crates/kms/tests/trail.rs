@@ -90,6 +90,56 @@ fn no_plaintext_no_ciphertext_and_no_token_is_recorded() {
 }
 
 #[test]
+fn nothing_that_other_keys_take_or_make_is_recorded() {
+    let deployment = Deployment::new();
+    let marker = base64(b"MESSAGE-MARKER-58213");
+    let create = |spec: &str, usage: &str| {
+        deployment.create_key_with(ROOT, json!({ "KeySpec": spec, "KeyUsage": usage }))
+    };
+    let signing = create("ECC_NIST_P256", "SIGN_VERIFY");
+    let agreeing = create("ECC_NIST_P256", "KEY_AGREEMENT");
+    let peer = deployment.ok(ROOT, "GetPublicKey", json!({ "KeyId": agreeing }))["PublicKey"].clone();
+    let mut secrets = vec!["MESSAGE-MARKER-58213".to_owned(), marker.clone()];
+    for (operation, body, members) in [
+        (
+            "Sign",
+            json!({ "KeyId": signing, "Message": marker, "SigningAlgorithm": "ECDSA_SHA_256" }),
+            &["Signature"][..],
+        ),
+        (
+            "GenerateMac",
+            json!({ "KeyId": create("HMAC_256", "GENERATE_VERIFY_MAC"), "Message": marker, "MacAlgorithm": "HMAC_SHA_256" }),
+            &["Mac"][..],
+        ),
+        (
+            "DeriveSharedSecret",
+            json!({ "KeyId": agreeing, "KeyAgreementAlgorithm": "ECDH", "PublicKey": peer }),
+            &["SharedSecret"][..],
+        ),
+        (
+            "Encapsulate",
+            json!({ "KeyId": create("ML_KEM_512", "ENCAPSULATE_DECAPSULATE"), "EncapsulationAlgorithm": "ML_KEM" }),
+            &["SharedSecret", "SharedSecretCiphertextBlob"][..],
+        ),
+        (
+            "GenerateDataKeyPair",
+            json!({ "KeyId": deployment.create_key(ROOT), "KeyPairSpec": "ECC_NIST_P256" }),
+            &["PrivateKeyPlaintext", "PrivateKeyCiphertextBlob"][..],
+        ),
+    ] {
+        let answer = deployment.ok(ROOT, operation, body);
+        secrets.extend(members.iter().map(|member| common::text(&answer[*member])));
+        let event = event_of(&deployment, operation);
+        assert_eq!((&event["readOnly"], event["resources"].as_array().unwrap().len()), (&json!(true), 1));
+    }
+    let recorded = json!(events(&deployment)).to_string();
+    assert!(recorded.contains(&signing), "the search finds what is there");
+    for secret in &secrets {
+        assert!(!recorded.contains(secret.as_str()), "{secret}");
+    }
+}
+
+#[test]
 fn a_refusal_is_recorded_with_its_parameters_and_its_keys() {
     let deployment = Deployment::new();
     let key_id = deployment.create_key(ROOT);

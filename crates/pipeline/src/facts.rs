@@ -43,15 +43,20 @@ impl<'a> Setting<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RequestFacts<'a> {
     pub bypasses_lockout_check: Option<bool>,
+    pub data_key_pair_spec: Option<&'a str>,
     pub encryption_algorithm: Option<&'a str>,
     pub encryption_context: Option<&'a EncryptionContext>,
     /// The grant that a CreateGrant asks for.
     pub grant: Option<&'a CreateGrantRequest>,
+    pub key_agreement_algorithm: Option<&'a str>,
     /// How the request names the key, where an alias may stand.
     pub key_reference: Option<&'a str>,
+    pub mac_algorithm: Option<&'a str>,
+    pub message_type: Option<&'a str>,
     pub new_key: Option<NewKeyFacts<'a>>,
     pub pending_window_days: Option<u32>,
     pub policy_name: Option<&'a str>,
+    pub signing_algorithm: Option<&'a str>,
     /// The keys of tags that are to be removed.
     pub tag_keys: Option<&'a [String]>,
     /// Tags that are to be set.
@@ -218,6 +223,7 @@ impl CheckFacts<'_> {
             Known::CustomerMasterKeyUsage | Known::KeyUsage => {
                 self.of_key(|key| Value::Text(key.usage().as_str()), |new| Value::Text(new.usage))
             }
+            Known::DataKeyPairSpec => of_request(self.request().data_key_pair_spec),
             Known::EncryptionAlgorithm => of_request(self.request().encryption_algorithm),
             Known::EncryptionContextKeys => match self.request().encryption_context {
                 Some(context) => Found::Many(Many::ContextKeys(context)),
@@ -235,6 +241,9 @@ impl CheckFacts<'_> {
             Known::KeyOrigin => {
                 self.of_key(|key| Value::Text(key.origin().as_str()), |new| Value::Text(new.origin))
             }
+            Known::KeyAgreementAlgorithm => of_request(self.request().key_agreement_algorithm),
+            Known::MacAlgorithm => of_request(self.request().mac_algorithm),
+            Known::MessageType => of_request(self.request().message_type),
             Known::MultiRegion => self.of_key(
                 |key| Value::Bool(key.key_id().is_multi_region()),
                 |new| Value::Bool(new.is_multi_region),
@@ -260,6 +269,7 @@ impl CheckFacts<'_> {
                 None => Found::Absent,
             },
             Known::SecureTransport => boolean(Some(self.setting.is_secure)),
+            Known::SigningAlgorithm => of_request(self.request().signing_algorithm),
             Known::SourceIp => Found::One(Value::Ip(self.setting.source)),
             Known::TagKeys => self.tag_keys(),
             Known::UserAgent => {
@@ -272,11 +282,7 @@ impl CheckFacts<'_> {
             Known::CalledVia
             | Known::CalledViaFirst
             | Known::CalledViaLast
-            | Known::DataKeyPairSpec
             | Known::ExpirationModel
-            | Known::KeyAgreementAlgorithm
-            | Known::MacAlgorithm
-            | Known::MessageType
             | Known::MultiFactorAuthAge
             | Known::MultiFactorAuthPresent
             | Known::MultiRegionKeyType
@@ -285,7 +291,6 @@ impl CheckFacts<'_> {
             | Known::PrincipalServiceName
             | Known::ReplicaRegion
             | Known::RotationPeriodInDays
-            | Known::SigningAlgorithm
             | Known::SourceAccount
             | Known::SourceArn
             | Known::TokenIssueTime

@@ -278,7 +278,14 @@ impl<'a> Check<'a> {
                 .problem(format!("key row `{}` counts {counted} grants and has {found}", key.address()));
         }
         for material in key.materials() {
-            match self.keyring.check_material(region, &key.key_id(), &material.id, &material.wrapped) {
+            let checked = self.keyring.check_material(
+                region,
+                &key.key_id(),
+                &material.id,
+                &material.wrapped,
+                key.public_key(),
+            );
+            match checked {
                 Ok(()) => self.report.materials += 1,
                 Err(error) => {
                     self.report.problem(format!(

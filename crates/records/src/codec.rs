@@ -136,6 +136,42 @@ pub(crate) mod key_id {
     }
 }
 
+pub(crate) mod key_spec {
+    use strongroom_types::KeySpec;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &KeySpec,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.u8(value.code())?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<KeySpec, DecodeError> {
+        KeySpec::from_code(d.u8()?).ok_or_else(|| DecodeError::message("unknown key spec"))
+    }
+}
+
+pub(crate) mod key_usage {
+    use strongroom_types::KeyUsage;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &KeyUsage,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.u8(value.code())?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<KeyUsage, DecodeError> {
+        KeyUsage::from_code(d.u8()?).ok_or_else(|| DecodeError::message("unknown key usage"))
+    }
+}
+
 pub(crate) mod material_id {
     use strongroom_types::MaterialId;
 

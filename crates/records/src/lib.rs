@@ -51,7 +51,7 @@ pub use tables::alias::AliasRow;
 pub use tables::deployment::DeploymentRow;
 pub use tables::domain_key::DomainKeyRow;
 pub use tables::grant::GrantRow;
-pub use tables::key::{KeyOrigin, KeyRow, KeySpec, KeyState, KeyUsage, Material, NewKey};
+pub use tables::key::{KeyOrigin, KeyRow, KeyState, Material, NewKey};
 pub use tables::orphaned_grants::OrphanedGrantsRow;
 pub use tables::outbox::OutboxRow;
 pub use tables::retirable::RetirableRow;

@@ -190,6 +190,13 @@ pub const ARGON2_PASSES_MAX: u32 = 16;
 /// Argon2id's lanes, as a root key file may ask for them.
 pub const ARGON2_LANES_MIN: u32 = 1;
 pub const ARGON2_LANES_MAX: u32 = 16;
+/// A public key in DER may not be larger. The largest that is made, of ML-DSA-87, has 2614 bytes.
+pub const PUBLIC_KEY_BYTES_MAX: usize = 8192;
+/// Threads beside each event loop for what computes or scans for long. More of them would not do more, but leave the loops
+/// less of the cores: RSA signatures asked for by the thousand must not slow down everything else.
+pub const HEAVY_THREADS_PER_LOOP: usize = 2;
+/// RSA keys of one size that are made before they are asked for.
+pub const POOLED_KEYS_PER_SIZE_MAX: usize = 4;
 /// One wrapped key material may not be larger.
 pub const WRAPPED_KEY_BYTES_MAX: usize = 8192;
 /// The position inside a paging marker may not be larger.

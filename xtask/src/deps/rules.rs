@@ -11,7 +11,8 @@ const PRODUCT: &str = "strongroom-cli";
 /// has no row.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("types", &[]),
-    ("crypto", &["types"]),
+    ("crypto-ffi", &[]),
+    ("crypto", &["types", "crypto-ffi"]),
     ("store", &["types"]),
     ("policy", &["types"]),
     ("wire", &["types"]),
@@ -39,7 +40,9 @@ const FREE: &[&str] = &["bench", "fuzz", "xtask"];
 /// landlock and seccompiler confine the process, and libFuzzer brings a `main` of its own.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["crypto", "sigv4", "testkit", "bench", "xtask"]),
+    ("aws-lc-sys", &["crypto-ffi"]),
     ("hyper", &["server", "bench"]),
+    ("k256", &["crypto"]),
     ("landlock", &["server"]),
     ("libfuzzer-sys", &["fuzz"]),
     ("memmap2", &["crypto"]),
@@ -47,6 +50,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rustls", &["server"]),
     ("seccompiler", &["server"]),
+    ("sm2", &["crypto"]),
     ("tokio-rustls", &["server"]),
 ];
 

@@ -13,6 +13,7 @@ use crate::checkpoint;
 use crate::error::CryptoError;
 use crate::keyring::versions::{DomainKeys, Versions};
 use crate::keyring::{KeyringName, Scope, ServicePurpose};
+use crate::pool::KeyPool;
 use crate::root::{RootError, RootHolder, RootSecret};
 use crate::secret::SecretKey;
 use crate::state;
@@ -24,6 +25,8 @@ pub struct Keyring {
     /// How often another domain key version has become current.
     epoch: AtomicU64,
     global: DomainKeys,
+    /// Keys for customers, made ahead. They are of no row yet.
+    pool: KeyPool,
     /// Sorted by name: a deployment has a handful of regions, and binary search over them beats hashing.
     regions: Vec<(RegionName, DomainKeys)>,
     /// Derived once: it makes two MACs for every row that is written.
@@ -184,6 +187,10 @@ impl Keyring {
         self.services.get(&purpose).ok_or(missing_service_key(purpose))
     }
 
+    pub(crate) fn pool(&self) -> &KeyPool {
+        &self.pool
+    }
+
     pub(crate) fn row_state_key(&self) -> &hmac::Key {
         &self.row_state
     }
@@ -229,7 +236,8 @@ impl Keyring {
         let (_, seed) = seeds.ok_or(missing_service_key(ServicePurpose::Checkpoint))?.current();
         let checkpoint = checkpoint::key_pair(seed)?;
         let row_state = state::mac_key(&services)?;
-        Ok(Self { checkpoint, epoch: AtomicU64::new(0), global, regions, row_state, services })
+        let (epoch, pool) = (AtomicU64::new(0), KeyPool::default());
+        Ok(Self { checkpoint, epoch, global, pool, regions, row_state, services })
     }
 
     fn position(&self, region: &RegionName) -> Result<usize, usize> {

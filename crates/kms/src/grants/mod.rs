@@ -12,8 +12,8 @@ use std::sync::Arc;
 use strongroom_audit::Value;
 use strongroom_pipeline::{Fault, Reader};
 use strongroom_policy::{GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms, PolicyPrincipal};
-use strongroom_records::{GrantRow, KeyRow, KeySpec, Loaded};
-use strongroom_types::{EncryptionContext, RegionName, limits};
+use strongroom_records::{GrantRow, KeyRow, Loaded};
+use strongroom_types::{EncryptionContext, KeySpec, KeyUsage, RegionName, limits};
 use strongroom_wire as wire;
 
 pub(crate) use self::create::CreateGrant;
@@ -137,34 +137,28 @@ fn check_context(context: Option<&EncryptionContext>, member: &str) -> Result<()
 }
 
 /// Whether a key of this kind can do the operation (AWS KMS developer guide, "Grant concepts", grant operations). Another
-/// kind of key does not compile before what it can do stands here.
+/// operation, usage or spec does not compile before what it can do stands here.
 fn suits(operation: GrantOperation, key: &KeyRow) -> bool {
     use GrantOperation::*;
-    let is_for_symmetric = match operation {
-        CreateGrant
-        | Decrypt
-        | DescribeKey
-        | Encrypt
-        | GenerateDataKey
+    let (spec, usage) = (key.spec(), key.usage());
+    match operation {
+        CreateGrant | DescribeKey | RetireGrant => true,
+        Decrypt | Encrypt | ReEncryptFrom | ReEncryptTo => usage == KeyUsage::EncryptDecrypt,
+        GenerateDataKey
         | GenerateDataKeyPair
         | GenerateDataKeyPairWithoutPlaintext
-        | GenerateDataKeyWithoutPlaintext
-        | ReEncryptFrom
-        | ReEncryptTo
-        | RetireGrant => true,
-        Decapsulate | DeriveSharedSecret | Encapsulate | GenerateMac | GetPublicKey | Sign | Verify
-        | VerifyMac => false,
-    };
-    match key.spec() {
-        KeySpec::SymmetricDefault => is_for_symmetric,
+        | GenerateDataKeyWithoutPlaintext => spec == KeySpec::SymmetricDefault,
+        GetPublicKey => spec.is_asymmetric(),
+        Sign | Verify => usage == KeyUsage::SignVerify,
+        GenerateMac | VerifyMac => usage == KeyUsage::GenerateVerifyMac,
+        DeriveSharedSecret => usage == KeyUsage::KeyAgreement,
+        Decapsulate | Encapsulate => usage == KeyUsage::EncapsulateDecapsulate,
     }
 }
 
 /// Whether operations under a key of this kind have an encryption context that a grant can constrain.
 fn has_context(key: &KeyRow) -> bool {
-    match key.spec() {
-        KeySpec::SymmetricDefault => true,
-    }
+    key.spec() == KeySpec::SymmetricDefault
 }
 
 macro_rules! same_names {

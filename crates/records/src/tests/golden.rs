@@ -4,13 +4,12 @@
 //! changes them: a new field gets a new index.
 
 use strongroom_policy::{GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms, Principal};
-use strongroom_types::{EncryptionContext, GrantId, MaterialId, Tag, TagKey, TagValue};
+use strongroom_types::{EncryptionContext, GrantId, KeySpec, KeyUsage, MaterialId, Tag, TagKey, TagValue};
 
 use super::*;
 use crate::tables::Row;
 use crate::{
-    Address, DomainKeyRow, GrantRow, KeyOrigin, KeySpec, KeyState, KeyUsage, OrphanedGrantsRow, RetirableRow,
-    RowScope, StateRow,
+    Address, DomainKeyRow, GrantRow, KeyOrigin, KeyState, OrphanedGrantsRow, RetirableRow, RowScope, StateRow,
 };
 
 const DEPLOYMENT: &str = "a30001011b0000019b76daa80002826c65752d63656e7472616c2d316975732d656173742d31";
@@ -228,6 +227,31 @@ fn key_rows_that_are_pending_deletion_and_tagged() {
     assert_eq!(hex(&made.encode()), KEY);
 }
 
+/// [`KEY`] as a signing key on P-256, with a public key.
+fn asymmetric() -> String {
+    let altered = KEY.replacen("03000400", "03080401", 1).replacen("ab", "ac", 1);
+    hex(&bytes(&format!("{altered}0d43300102")))
+}
+
+#[test]
+fn key_rows_of_asymmetric_keys() {
+    let address = KeyRow::address(&us(), &key_id());
+    let row: KeyRow = decode(&address, &asymmetric());
+    assert_eq!((row.spec(), row.usage()), (KeySpec::EccNistP256, KeyUsage::SignVerify));
+    assert_eq!(row.public_key().map(strongroom_crypto::PublicKey::as_der), Some(&[0x30, 1, 2][..]));
+    let elsewhere = KeyRow::address(&us(), &KeyId::single_region([0; 16]));
+    golden(row, &address, &elsewhere, &asymmetric());
+    for (old, new, what) in [
+        ("03080401", "03010402", "an HMAC key has no public key"),
+        ("03080401", "03080400", "P-256 does not encrypt"),
+        ("0d43300102", "0d6330313230", "a text"),
+    ] {
+        let altered = asymmetric().replacen(old, new, 1);
+        assert_ne!(altered, asymmetric(), "{what}");
+        assert!(KeyRow::decode(&address, &bytes(&altered)).is_err(), "{what}");
+    }
+}
+
 fn tag(key: &str, value: &str) -> Tag {
     Tag { key: TagKey::parse(key).unwrap(), value: TagValue::parse(value).unwrap() }
 }
@@ -271,8 +295,9 @@ fn a_tag_is_set_in_its_place_and_replaced_by_its_key() {
 fn a_key_row_says_no_more_than_it_can_mean() {
     let address = KeyRow::address(&us(), &key_id());
     for (old, new, what) in [
-        ("03000400", "03010400", "spec"),
-        ("04000500", "04010500", "usage"),
+        ("03000400", "03140400", "spec"),
+        ("04000500", "04050500", "usage"),
+        ("04000500", "04010500", "a usage of another spec"),
         ("05000601", "05010601", "origin"),
         ("06010", "06080", "state"),
         (&hex(b"\"kms:*\""), &hex(b"\"kms:?*"), "policy"),

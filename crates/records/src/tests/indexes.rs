@@ -81,7 +81,7 @@ fn a_material_that_does_not_open_is_found() {
             deployment.keyring.generate_symmetric(&eu(), &KeyId::single_region([1; 16])).unwrap();
         let key_id = KeyId::single_region([2; 16]);
         let policy_text = default_key_policy(us().partition(), account());
-        let key = KeyRow::symmetric(NewKey {
+        let key = KeyRow::new(NewKey {
             region: us(),
             account: account(),
             key_id,
@@ -89,7 +89,10 @@ fn a_material_that_does_not_open_is_found() {
             description: String::new(),
             policy: KeyPolicy::parse(&policy_text).unwrap(),
             policy_text,
+            spec: KeySpec::SymmetricDefault,
+            usage: KeyUsage::EncryptDecrypt,
             material: Material { id, wrapped, created: CREATED },
+            public_key: None,
         });
         writes.create(AccountKeyRow::address(&us(), account(), &key_id), AccountKeyRow { key_id });
         writes.create(KeyRow::address(&us(), &key_id), key);
