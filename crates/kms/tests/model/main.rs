@@ -146,7 +146,7 @@ fn play_all(sort: Sort, seeds: impl Iterator<Item = u64>) -> Tally {
 
 #[test]
 fn sequences_are_answered_as_the_model_has_it() {
-    let tally = play_all(Sort::Smooth, 1..=40);
+    let tally = play_all(Sort::Smooth, 1..=100);
     // A test that never meets a refusal does not test it.
     let met = [
         "AccessDenied",
