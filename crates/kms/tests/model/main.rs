@@ -189,7 +189,7 @@ fn while_calls_fail_no_change_is_lost_and_none_goes_unrecorded() {
 
 #[test]
 fn fresh_sequences_with_failing_calls_are_answered_as_the_model_has_it() {
-    play_all(Sort::Failing, fresh(100, 1));
+    play_all(Sort::Failing, fresh(40, 1));
 }
 
 #[test]

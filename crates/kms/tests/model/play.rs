@@ -519,12 +519,14 @@ fn plain(value: &Value) -> Value {
 }
 
 impl IdWatch {
-    /// The keys that could have been made with the ids that were drawn after this one.
+    /// The keys that could have been made with the ids that were drawn after this one: each attempt at the decision draws one
+    /// for the key and one for the record.
     fn drawn_after(&self, request_id: RequestId) -> Vec<String> {
-        const DRAWS_MAX: usize = 4;
+        const ATTEMPTS_MAX: usize = 5;
         let env = strongroom_testkit::env::SeededEnv::new(self.seed);
         let draws = std::iter::repeat_with(|| env.random_id()).take(1_000_000);
         let later = draws.skip_while(|id| RequestId::from_random(*id) != request_id).skip(1);
-        later.take(DRAWS_MAX).map(|id| KeyId::single_region(id).to_string()).collect()
+        let keys = later.step_by(2).take(ATTEMPTS_MAX);
+        keys.map(|id| KeyId::single_region(id).to_string()).collect()
     }
 }
