@@ -146,7 +146,7 @@ fn play_all(sort: Sort, seeds: impl Iterator<Item = u64>) -> Tally {
 
 #[test]
 fn sequences_are_answered_as_the_model_has_it() {
-    let tally = play_all(Sort::Smooth, 1..=40);
+    let tally = play_all(Sort::Smooth, 1..=100);
     // A test that never meets a refusal does not test it.
     let met = [
         "AccessDenied",
@@ -189,7 +189,7 @@ fn while_calls_fail_no_change_is_lost_and_none_goes_unrecorded() {
 
 #[test]
 fn fresh_sequences_with_failing_calls_are_answered_as_the_model_has_it() {
-    play_all(Sort::Failing, fresh(100, 1));
+    play_all(Sort::Failing, fresh(40, 1));
 }
 
 #[test]

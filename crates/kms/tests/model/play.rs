@@ -14,7 +14,7 @@ use strongroom_testkit::store::Fault;
 use strongroom_types::{Env, KeyId, RequestId};
 
 use crate::model::{Expected, Model};
-use crate::scene::{Given, Scene};
+use crate::scene::{Given, Marker, Scene};
 use crate::steps::*;
 use crate::world::{Engine, Process, Site, Told};
 
@@ -37,7 +37,7 @@ pub(crate) struct Tally {
     pub(crate) in_doubt: u64,
 }
 
-const MODELS_MAX: usize = 512;
+const MODELS_MAX: usize = 4096;
 const HOUR_MILLIS: u64 = 3_600_000;
 const CALMING_CALLS_MAX: u32 = 10_000;
 
@@ -63,6 +63,9 @@ pub(crate) struct Player<'a> {
     trouble: bool,
     /// How far the clock is ahead of the right time.
     ahead: Duration,
+    /// The clock was set back by more than the hour that the drainer allows for (`CLOCK_STEP_MAX`): the next process may
+    /// record once more what it finds in the outbox, under the same event id.
+    may_record_again: bool,
     /// What this process's jobs have seen: uptime and clock.
     looks: Vec<(u64, u64)>,
     ids: IdWatch,
@@ -95,6 +98,7 @@ impl<'a> Player<'a> {
             sent: Vec::new(),
             trouble: false,
             ahead: Duration::ZERO,
+            may_record_again: false,
             looks: Vec::new(),
             ids: IdWatch { seed: setup.seed },
             tally,
@@ -113,9 +117,14 @@ impl<'a> Player<'a> {
                     self.ask(who, &CreateAlias(Named(name), key))?;
                 }
             }
+            AskPages(who, op, size) => self.ask_pages(who, op, size)?,
             Calm => self.calm()?,
             ClockBack => self.set_clock(Duration::ZERO),
-            ClockForward(minutes) => self.set_clock(Duration::from_secs(u64::from(minutes) * 60)),
+            ClockForward(minutes) => {
+                self.set_clock(Duration::from_secs(u64::from(minutes) * 60));
+                // What a clock that was set forward must not do, it would do at once.
+                self.tick()?;
+            }
             Fail(call, skipped, fault) => {
                 if let Some(store) = self.site.memory() {
                     // A conflict is no trouble: the decision is taken again.
@@ -134,9 +143,33 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
+    /// The markers lead through all pages, and the last one has none.
+    fn ask_pages(&mut self, who: Who, op: Op, size: u16) -> Result<(), String> {
+        self.ask(who, &op)?;
+        let next = match op {
+            ListAliases(key, _) => ListAliases(key, Next(size)),
+            ListResourceTags(key, _) => ListResourceTags(key, Next(size)),
+            _ => ListKeys(Next(size)),
+        };
+        // Nothing has more entries than a thousand here.
+        for _ in 0..1000 {
+            let before = self.scene.marker(who).map(Marker::after).map(str::to_owned);
+            if before.is_none() {
+                return Ok(());
+            }
+            self.ask(who, &next)?;
+            if self.scene.marker(who).map(Marker::after).map(str::to_owned) == before {
+                // Refused: the marker is another list's, or the caller may not.
+                return Ok(());
+            }
+        }
+        Err("a list without an end".to_owned())
+    }
+
     fn set_clock(&mut self, ahead: Duration) {
         let right = self.site.env.now().saturating_sub(self.ahead);
         self.site.env.set_now(right.saturating_add(ahead));
+        self.may_record_again |= self.ahead.saturating_sub(ahead) > Duration::from_millis(HOUR_MILLIS);
         self.ahead = ahead;
         self.scene.forget_markers();
     }
@@ -348,7 +381,11 @@ impl<'a> Player<'a> {
     fn check_trail(&mut self) -> Result<(), String> {
         let mut of_requests: BTreeMap<RequestId, Vec<Event<'static>>> = BTreeMap::new();
         let mut destroyed: BTreeMap<String, u64> = BTreeMap::new();
+        let mut ids = std::collections::BTreeSet::new();
         for event in self.site.events() {
+            if !ids.insert(event.id) && self.may_record_again {
+                continue;
+            }
             match (event.kind, event.request_id) {
                 (EventKind::ApiCall, Some(request_id)) => {
                     of_requests.entry(request_id).or_default().push(event)
@@ -482,12 +519,14 @@ fn plain(value: &Value) -> Value {
 }
 
 impl IdWatch {
-    /// The keys that could have been made with the ids that were drawn after this one.
+    /// The keys that could have been made with the ids that were drawn after this one: each attempt at the decision draws one
+    /// for the key and one for the record.
     fn drawn_after(&self, request_id: RequestId) -> Vec<String> {
-        const DRAWS_MAX: usize = 12;
+        const ATTEMPTS_MAX: usize = 5;
         let env = strongroom_testkit::env::SeededEnv::new(self.seed);
         let draws = std::iter::repeat_with(|| env.random_id()).take(1_000_000);
         let later = draws.skip_while(|id| RequestId::from_random(*id) != request_id).skip(1);
-        later.take(DRAWS_MAX).map(|id| KeyId::single_region(id).to_string()).collect()
+        let keys = later.step_by(2).take(ATTEMPTS_MAX);
+        keys.map(|id| KeyId::single_region(id).to_string()).collect()
     }
 }

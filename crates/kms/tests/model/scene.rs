@@ -53,6 +53,12 @@ pub(crate) struct Marker {
     text: String,
 }
 
+impl Marker {
+    pub(crate) fn after(&self) -> &str {
+        &self.after
+    }
+}
+
 /// What only the service can say, taken from its answer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Given {

@@ -183,6 +183,8 @@ pub(crate) enum Step {
     Ask(Who, Op),
     /// So many CreateAlias, from this name on.
     AskManyAliases(Who, u8, u8, Key),
+    /// A list from its first page to its last, so many entries at a time.
+    AskPages(Who, Op, u16),
     /// No call fails any more, and the store is waited for.
     Calm,
     ClockBack,
@@ -270,16 +272,28 @@ impl Dice {
         draw!(self;
             930 => Ask(self.who(), self.op()),
             12 => AskManyAliases(self.who(), self.below(3) * 20 + 10, 5 + self.below(40), self.key_itself()),
+            30 => self.pages(),
             8 => Restart { crash: self.random.chance(500) },
             22 => self.time(),
         )
+    }
+
+    fn pages(&mut self) -> Step {
+        let size = 1 + u16::from(self.below(6));
+        let op = draw!(self;
+            2 => ListResourceTags(Id(self.slot()), First(size)),
+            1 => ListAliases(None, First(size)),
+            1 => ListAliases(Some(Id(self.slot())), First(size)),
+            1 => ListKeys(First(size)),
+        );
+        AskPages(self.owner(), op, size)
     }
 
     fn time(&mut self) -> Step {
         draw!(self;
             3 => Pass(1 + self.below(3), 1 + u32::from(self.below(90))),
             5 => Pass(9, 24 * 60),
-            2 => Pass(3, 31),
+            4 => Pass(3, 31),
             2 => ClockForward(60 * 24 * (1 + u32::from(self.below(40)))),
             2 => ClockBack,
         )
