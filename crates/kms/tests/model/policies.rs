@@ -31,7 +31,7 @@ const ALL: &[&str] = &["kms:*"];
 const TO_ALL: Statement = Statement { allows: true, to: To::Everybody, actions: ALL };
 const TO_OWN: Statement = Statement { allows: true, to: To::Own, actions: ALL };
 
-/// Nothing for policies that may not stand anywhere.
+/// Nothing for policies that may not stand anywhere, and for the one whose condition no request of the model meets.
 fn statements(policy: Policy) -> Vec<Statement> {
     let deny = |actions| Statement { allows: false, to: To::Everybody, actions };
     let own = |actions| Statement { allows: true, to: To::Own, actions };
@@ -94,7 +94,6 @@ pub(crate) fn fault(
     bypass: bool,
 ) -> Option<&'static [&'static str]> {
     match policy {
-        Conditioned => Some(&["UnsupportedOperation"]),
         Malformed | OfNobody => Some(&["MalformedPolicyDocument"]),
         TooLong => Some(&["LimitExceeded"]),
         policy => {
