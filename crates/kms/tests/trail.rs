@@ -153,56 +153,57 @@ fn a_change_is_recorded_with_what_it_made() {
 #[test]
 fn grants_are_recorded_with_their_ids_and_without_their_tokens() {
     for end in ["RetireGrant", "RevokeGrant"] {
-        let deployment = Deployment::new();
-        let key_id = deployment.create_key(ROOT);
-        let arn = json!(key_arn(US, OWNER, &key_id));
-        let root = format!("arn:aws:iam::{OWNER}:root");
-        let body = json!({
-            "KeyId": key_id, "GranteePrincipal": root, "RetiringPrincipal": root, "Operations": ["Encrypt", "Decrypt"],
-            "Constraints": { "EncryptionContextSubset": { "a": "1" } }, "Name": "one",
-        });
-        let answer = deployment.ok(ROOT, "CreateGrant", body);
-        let event = event_of(&deployment, "CreateGrant");
-        let expected = json!({
-            "constraints": { "encryptionContextSubset": { "a": "1" } }, "granteePrincipal": root, "keyId": key_id,
-            "name": "one", "operations": ["Encrypt", "Decrypt"], "retiringPrincipal": root,
-        });
-        assert_eq!(event["requestParameters"], expected);
-        assert_eq!(event["responseElements"], json!({ "grantId": answer["GrantId"], "keyId": arn }));
-        assert_eq!((&event["readOnly"], &event["resources"][0]["ARN"]), (&json!(false), &arn));
-        let ended = match end {
-            "RetireGrant" => json!({ "GrantToken": answer["GrantToken"] }),
-            _ => json!({ "KeyId": key_id, "GrantId": answer["GrantId"] }),
-        };
-        deployment.ok(ROOT, end, ended);
-        let event = event_of(&deployment, end);
-        assert_eq!(event["responseElements"], json!({ "keyId": arn }));
-        assert_eq!(event["resources"][0]["ARN"], arn);
-        match end {
-            "RetireGrant" => {
-                assert_eq!(event["requestParameters"], Value::Null);
-                assert_eq!(event["additionalEventData"]["grantId"], answer["GrantId"]);
-            }
-            _ => assert_eq!(
-                event["requestParameters"],
-                json!({ "grantId": answer["GrantId"], "keyId": key_id })
-            ),
-        }
-        deployment.ok(ROOT, "ListGrants", json!({ "KeyId": key_id, "Limit": 5 }));
-        let event = event_of(&deployment, "ListGrants");
-        assert_eq!(
-            (&event["readOnly"], &event["requestParameters"]),
-            (&json!(true), &json!({ "keyId": key_id, "limit": 5 }))
-        );
-        deployment.ok(ROOT, "ListRetirableGrants", json!({ "RetiringPrincipal": root }));
-        assert_eq!(
-            event_of(&deployment, "ListRetirableGrants")["requestParameters"],
-            json!({ "retiringPrincipal": root })
-        );
-        let trail = json!(events(&deployment)).to_string();
-        assert!(trail.contains(&common::text(&answer["GrantId"])));
-        assert!(!trail.contains(&common::text(&answer["GrantToken"])));
+        grant_is_recorded(end);
     }
+}
+
+fn grant_is_recorded(end: &str) {
+    let deployment = Deployment::new();
+    let key_id = deployment.create_key(ROOT);
+    let arn = json!(key_arn(US, OWNER, &key_id));
+    let root = format!("arn:aws:iam::{OWNER}:root");
+    let body = json!({
+        "KeyId": key_id, "GranteePrincipal": root, "RetiringPrincipal": root, "Operations": ["Encrypt", "Decrypt"],
+        "Constraints": { "EncryptionContextSubset": { "a": "1" } }, "Name": "one",
+    });
+    let answer = deployment.ok(ROOT, "CreateGrant", body);
+    let event = event_of(&deployment, "CreateGrant");
+    let expected = json!({
+        "constraints": { "encryptionContextSubset": { "a": "1" } }, "granteePrincipal": root, "keyId": key_id,
+        "name": "one", "operations": ["Encrypt", "Decrypt"], "retiringPrincipal": root,
+    });
+    assert_eq!(event["requestParameters"], expected);
+    assert_eq!(event["responseElements"], json!({ "grantId": answer["GrantId"], "keyId": arn }));
+    assert_eq!((&event["readOnly"], &event["resources"][0]["ARN"]), (&json!(false), &arn));
+    let ended = match end {
+        "RetireGrant" => json!({ "GrantToken": answer["GrantToken"] }),
+        _ => json!({ "KeyId": key_id, "GrantId": answer["GrantId"] }),
+    };
+    deployment.ok(ROOT, end, ended);
+    let event = event_of(&deployment, end);
+    assert_eq!(event["responseElements"], json!({ "keyId": arn }));
+    assert_eq!(event["resources"][0]["ARN"], arn);
+    match end {
+        "RetireGrant" => {
+            assert_eq!(event["requestParameters"], Value::Null);
+            assert_eq!(event["additionalEventData"]["grantId"], answer["GrantId"]);
+        }
+        _ => assert_eq!(event["requestParameters"], json!({ "grantId": answer["GrantId"], "keyId": key_id })),
+    }
+    deployment.ok(ROOT, "ListGrants", json!({ "KeyId": key_id, "Limit": 5 }));
+    let event = event_of(&deployment, "ListGrants");
+    assert_eq!(
+        (&event["readOnly"], &event["requestParameters"]),
+        (&json!(true), &json!({ "keyId": key_id, "limit": 5 }))
+    );
+    deployment.ok(ROOT, "ListRetirableGrants", json!({ "RetiringPrincipal": root }));
+    assert_eq!(
+        event_of(&deployment, "ListRetirableGrants")["requestParameters"],
+        json!({ "retiringPrincipal": root })
+    );
+    let trail = json!(events(&deployment)).to_string();
+    assert!(trail.contains(&common::text(&answer["GrantId"])));
+    assert!(!trail.contains(&common::text(&answer["GrantToken"])));
 }
 
 #[test]
