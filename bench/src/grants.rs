@@ -1,8 +1,6 @@
 //! What many grants on a key cost: Encrypt under a key that is only open by grants, of which it has one, beside one that has
 //! fifty thousand. Both keys are of one service and are loaded in turns; the ratio of the medians is what counts.
 
-use std::thread;
-
 use serde_json::{Value, json};
 
 use crate::child::Server;
@@ -16,8 +14,6 @@ use crate::options::GrantsOptions;
 use crate::report::median;
 use crate::service::Deployment;
 
-/// Connections that make the grants. Changes of one key wait for each other, so more would not help.
-const MAKERS: u32 = 4;
 /// As in the contexts of [`Operation::body`].
 const TENANT: u64 = 0x0123_4567_89ab_cdef;
 const ROOT: &str = "arn:aws:iam::111122223333:root";
@@ -64,23 +60,14 @@ impl Bench<'_> {
         let answer = self.ask("CreateKey", &json!({ "Policy": POLICY }))?;
         let key_id = answer.pointer("/KeyMetadata/KeyId").and_then(Value::as_str).unwrap_or_default();
         let key_id = key_id.to_owned();
-        thread::scope(|scope| {
-            let makers: Vec<_> = (0..MAKERS)
-                .map(|maker| {
-                    let key_id = &key_id;
-                    scope.spawn(move || self.make_grants(key_id, (maker..grants).step_by(MAKERS as usize)))
-                })
-                .collect();
-            makers
-                .into_iter()
-                .try_for_each(|maker| maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        })?;
+        self.make_grants(&key_id, grants)?;
         Ok([Subject { key_id, ..Subject::default() }])
     }
 
-    fn make_grants(&self, key_id: &str, numbers: impl Iterator<Item = u32>) -> Result<(), BenchError> {
+    /// One after the other: changes of one key wait for each other, and some would be turned away.
+    fn make_grants(&self, key_id: &str, grants: u32) -> Result<(), BenchError> {
         let mut connection = self.connect()?;
-        for number in numbers {
+        for number in 0..grants {
             let tenant = format!("{:016x}", TENANT + u64::from(number));
             let context = json!({ "purpose": "bench", "tenant": tenant });
             let body = json!({
