@@ -16,6 +16,7 @@ from pathlib import Path
 from server import REPOSITORY, Server, expect
 
 SOURCE = Path(__file__).resolve().parent / "faults" / "disk.c"
+PROBE = SOURCE.with_name("probe.c")
 MAGIC = 0x6469736B66617531
 RULES, ALWAYS = 8, 0
 
@@ -48,14 +49,14 @@ class _Control(ctypes.Structure):
     ]
 
 
-def library() -> Path:
-    """Builds faults/disk.c if that has changed."""
-    built = REPOSITORY / "target" / "conformance" / "disk.so"
-    if not built.exists() or built.stat().st_mtime <= SOURCE.stat().st_mtime:
+def library(source: Path = SOURCE) -> Path:
+    """Builds a library that is loaded into the server, if its source has changed."""
+    built = REPOSITORY / "target" / "conformance" / f"{source.stem}.so"
+    if not built.exists() or built.stat().st_mtime <= source.stat().st_mtime:
         built.parent.mkdir(parents=True, exist_ok=True)
         draft = built.with_suffix(f".{os.getpid()}")
         flags = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"]
-        subprocess.run(["cc", *flags, "-o", draft, SOURCE, "-ldl", "-lpthread"], check=True)
+        subprocess.run(["cc", *flags, "-o", draft, source, "-ldl", "-lpthread"], check=True)
         draft.rename(built)
     return built
 

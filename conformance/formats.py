@@ -4,6 +4,7 @@ It follows docs/formats.md with public libraries and shares nothing with the pro
 whatever is not is a `FormatError`. It also makes ciphertext blobs, which the service must open.
 """
 
+import base64
 import hashlib
 import hmac
 import io
@@ -35,11 +36,20 @@ ROW_FIELDS = {
     "account-key": ("key_id",),
     "alias": ("target", "created", "updated"),
     "deployment": ("format", "created", "regions", "anchored"),
+    "grant": (
+        *("key_id", "grant_id", "created", "key_created", "serial"),
+        *("grantee", "retiring", "issuing_account", "terms", "name"),
+    ),
     "key": (
         *("key_id", "account", "created", "spec", "usage", "origin"),
         *("state", "description", "policy", "aliases", "materials", "deletion_date", "tags"),
+        "public_key",
+        *(number for number in range(14, 20)),  # not in use
+        "grants",
     ),
+    "orphaned-grants": ("key_id", "key_created"),
     "outbox": ("created", "event"),
+    "retirable": ("retiring", "key_id", "grant_id"),
     "state": ("set_hash", "rows"),
 }
 MATERIAL_FIELDS = ("id", "wrapped", "created")
@@ -223,7 +233,8 @@ class Deployment:
         (key_id, multi_region), found = decoded["key_id"], []
         for entry in decoded["materials"]:
             wrapped = entry["wrapped"]
-            expect(wrapped[:2] == b"\x01\x01" and len(wrapped) == 82, "not a symmetric material of version 1")
+            expect(wrapped[:2] == bytes([1, decoded["spec"] + 1]), "not a material of version 1 and the key's spec")
+            expect(decoded["spec"] != 0 or len(wrapped) == 82, "not a symmetric material")
             key = self.domain_keys[key_row.scope][number(wrapped[2:6])]
             place = fields(key_row.scope.encode(), key_id, bytes([multi_region]))
             material = open_envelope("material", 6, wrapped, key, "strongroom/material-wrap/v1", place)
@@ -481,3 +492,52 @@ def crc32c(data: bytes) -> int:
     for byte in data:
         crc = _CRC32C[(crc ^ byte) & 0xFF] ^ crc >> 8
     return crc ^ 0xFFFFFFFF
+
+
+# Grants
+
+
+def grantee_tag(key_id: list, kind: int, principal: str) -> bytes:
+    """The first half of a grant's id."""
+    place = fields(key_id[0] + bytes([key_id[1]]), bytes([kind]), principal.encode())
+    return hashlib.sha256(b"strongroom/grantee/v1\0" + place).digest()[:16]
+
+
+def principal_tag(kind: int, principal: str) -> bytes:
+    return hashlib.sha256(b"strongroom/grant-principal/v1\0" + fields(bytes([kind]), principal.encode())).digest()[:16]
+
+
+def encoded_context(pairs: list | None) -> bytes:
+    if not pairs:
+        return b""
+    return be32(len(pairs)) + b"".join(fields(name.encode(), value.encode()) for name, value in pairs)
+
+
+def named_half(grant: dict) -> bytes:
+    """The second half of the id of a grant with a name."""
+    terms = grant["terms"]
+    kind, retiring = grant.get("retiring", (None, ""))
+    return hashlib.sha256(
+        b"strongroom/grant-name/v1\0"
+        + fields(
+            be64(grant["key_created"]),
+            grant["issuing_account"].encode(),
+            grant["name"].encode(),
+            ",".join(sorted(terms[0])).encode(),
+            {None: b"", 0: b"arn", 1: b"service"}[kind],
+            retiring.encode(),
+            bytes([1 in terms, 2 in terms]),
+            encoded_context(terms.get(1)),
+            encoded_context(terms.get(2)),
+            terms.get(3, "").encode(),
+        )
+    ).digest()[:16]
+
+
+def open_grant_token(service_keys: dict[int, bytes], region: str, token: str) -> tuple[list, bytes, bytes]:
+    """The key, the grant and the serial that a token names."""
+    sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    expect(len(sealed) == 114 and sealed[0] == 1, "not a grant token of version 1")
+    key = derive(service_keys[number(sealed[1:5])], "strongroom/grant-token/v1", sealed[5:21])
+    body = gcm_open("grant token", key, sealed[21:33], sealed[33:], sealed[:33] + fields(region.encode()))
+    return [body[:16], body[16] == 1], body[17:49], body[49:]

@@ -132,6 +132,31 @@ def test_policy_goes_in_by_file_and_comes_out_as_text(aws, fresh_key, root_arn):
     assert text(got) == file.read_text()
 
 
+def test_grant_from_creation_to_its_end(aws, fresh_key, root_arn):
+    named = ("--key-id", fresh_key.id)
+    bad = aws("kms", "create-grant", *named, "--grantee-principal", "nobody", "--operations", "Encrypt")
+    assert bad.returncode != 0 and "InvalidArnException" in bad.stderr
+    made = ok(
+        aws(
+            *("kms", "create-grant", *named, "--grantee-principal", root_arn, "--retiring-principal", root_arn),
+            *("--operations", "Encrypt", "Decrypt", "--name", "by-cli"),
+            *("--constraints", "EncryptionContextSubset={app=a}"),
+        )
+    )
+    listed = ok(aws("kms", "list-grants", *named))["Grants"]
+    assert [entry["GrantId"] for entry in listed] == [made["GrantId"]]
+    assert listed[0]["Constraints"] == {"EncryptionContextSubset": {"app": "a"}} and listed[0]["Name"] == "by-cli"
+    retirable = ok(aws("kms", "list-retirable-grants", "--retiring-principal", root_arn))["Grants"]
+    assert made["GrantId"] in [entry["GrantId"] for entry in retirable]
+    token = ("--grant-tokens", made["GrantToken"])
+    assert ok(aws("kms", "describe-key", *named, *token))["KeyMetadata"]["KeyId"] == fresh_key.id
+    assert text(aws("kms", "retire-grant", "--grant-token", made["GrantToken"])) == ""
+    ended = aws("kms", "describe-key", *named, *token)
+    assert ended.returncode != 0 and "InvalidGrantTokenException" in ended.stderr
+    revoked = aws("kms", "revoke-grant", *named, "--grant-id", made["GrantId"])
+    assert revoked.returncode != 0 and "NotFoundException" in revoked.stderr
+
+
 def test_other_region(aws, server, other_region, account):
     environment = {"AWS_ENDPOINT_URL_KMS": server.endpoint(other_region)}
     made = ok(aws("kms", "create-key", "--region", other_region, **environment))["KeyMetadata"]

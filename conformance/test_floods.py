@@ -121,7 +121,7 @@ def honest_secure(secure, ca):
 @pytest.fixture
 def newcomer_secure(secure, ca, monkeypatch):
     monkeypatch.setenv("AWS_CA_BUNDLE", str(ca))
-    return lambda: client(secure, REGION).list_keys()["ResponseMetadata"]["HTTPStatusCode"] == 200
+    return lambda: patient(secure).list_keys()["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
 @pytest.fixture(autouse=True)

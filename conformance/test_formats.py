@@ -21,7 +21,11 @@ from formats import (
     StoredRow,
     crc32c,
     decode_event,
+    grantee_tag,
+    named_half,
     open_blob,
+    open_grant_token,
+    principal_tag,
     read_journal,
     seal_blob,
 )
@@ -232,6 +236,44 @@ def test_keyring_has_a_key_for_every_scope_and_purpose(story):
     every = [deployment.root.key, *(key for keys in lines for key in keys.values())]
     assert len(set(every)) == len(every) and {len(key) for key in every} == {32}
     assert root_key(story.target).stat().st_mode & 0o777 == 0o600
+
+
+def test_grants_their_index_and_their_tokens(new_server, account):
+    target = new_server().init().start()
+    kms = client(target, REGION)
+    key, me = make_key(kms), f"arn:aws:iam::{account}:root"
+    plain = kms.create_grant(KeyId=key.id, GranteePrincipal=me, Operations=["Encrypt"])
+    constraints = {"EncryptionContextEquals": {"b": "2", "a": "1"}, "EncryptionContextSubset": {"ä": "ö"}}
+    named = kms.create_grant(
+        KeyId=key.id,
+        GranteePrincipal=me,
+        RetiringPrincipal=me,
+        Operations=["Encrypt", "Decrypt"],
+        Constraints=constraints,
+        Name="a-name",
+    )
+    assert target.stop() == 0
+    deployment = Deployment(target.data, root_key(target))
+    assert deployment.decode(key_row(deployment, key))["grants"] == 2
+    rows = {row.address.split("/")[3]: deployment.decode(row) for row in deployment.of("grant")}
+    assert set(rows) == {plain["GrantId"], named["GrantId"]}
+    for made in (plain, named):
+        row = rows[made["GrantId"]]
+        assert all(isinstance(name, str) for name in row)
+        assert row["key_id"] == [id_bytes(key), False] and row["grantee"] == [0, me]
+        assert row["key_created"] == round(key.metadata["CreationDate"].timestamp() * 1000)
+        assert row["grant_id"].hex() == made["GrantId"]
+        assert row["grant_id"][:16] == grantee_tag(row["key_id"], 0, me)
+        token = open_grant_token(deployment.service_keys["grant-token"], REGION, made["GrantToken"])
+        assert token == (row["key_id"], row["grant_id"], row["serial"])
+    row = rows[named["GrantId"]]
+    assert row["terms"] == {0: ["Encrypt", "Decrypt"], 1: [["a", "1"], ["b", "2"]], 2: [["ä", "ö"]]}
+    assert row["grant_id"][16:] == named_half(row)
+    (index,) = deployment.of("retirable")
+    assert index.address == f"retirable/{REGION}/{principal_tag(0, me).hex()}/{key.id}/{named['GrantId']}"
+    assert deployment.decode(index) == {"retiring": [0, me], "key_id": row["key_id"], "grant_id": row["grant_id"]}
+    with pytest.raises(FormatError):
+        open_grant_token(deployment.service_keys["grant-token"], OTHER_REGION, named["GrantToken"])
 
 
 # Materials and blobs

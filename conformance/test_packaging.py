@@ -49,7 +49,10 @@ def test_unit_keeps_what_it_promises():
         assert unit[name] == [value]
     # The root directory is read-only there, and the anchor is written.
     assert "--anchor /var/lib/strongroom/anchor " in unit["ExecStart"][0] and unit["StateDirectory"] == ["strongroom"]
-    assert unit["LimitMEMLOCK"] and unit["SystemCallFilter"][0] == "@system-service"
+    assert unit["LimitMEMLOCK"] == ["infinity"] and unit["SystemCallFilter"][0] == "@system-service"
+    # What the service confines itself with, systemd must let through.
+    needed = {"seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "setrlimit"}
+    assert needed <= set(unit["SystemCallFilter"][-1].split())
     # `insecure` listening or a passphrase in the unit would undo what the rest does.
     assert not re.search("insecure|passphrase-file", unit["ExecStart"][0])
 

@@ -204,26 +204,41 @@ def test_action_wildcards_match(kms, fresh_key, account):
 
 
 @pytest.mark.parametrize(
+    "change, error_code",
+    [
+        ({"Condition": {"NumericGreaterThan": {"kms:TrailingDaysWithoutKeyUsage": "90"}}}, "UnsupportedOperationException"),
+        ({"Condition": {"StringSame": {"aws:username": "x"}}}, "MalformedPolicyDocumentException"),
+        ({"Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/33"}}}, "MalformedPolicyDocumentException"),
+        ({"NotAction": "kms:Encrypt"}, "MalformedPolicyDocumentException"),
+        ({"Resource": "${aws:username"}, "MalformedPolicyDocumentException"),
+        ({"Principal": {"Federated": "cognito-identity.amazonaws.com"}}, "MalformedPolicyDocumentException"),
+        ({"Principal": {"CanonicalUser": "79a5" * 16}}, "MalformedPolicyDocumentException"),
+    ],
+    ids=["no facts", "operator", "value", "both", "variable", "federated", "canonical user"],
+)
+def test_what_cannot_be_enforced_is_refused_not_stored(kms, fresh_key, account, change, error_code):
+    before = kms.get_key_policy(KeyId=fresh_key.id)["Policy"]
+    error = refusal(kms.put_key_policy, KeyId=fresh_key.id, Policy=policy(account, deny("kms:Encrypt") | change))
+    assert error.code == error_code
+    assert kms.get_key_policy(KeyId=fresh_key.id)["Policy"] == before
+
+
+@pytest.mark.parametrize(
     "change",
     [
-        {"Condition": {"StringEquals": {"kms:EncryptionContext:purpose": "test"}}},
-        {"Condition": {}},
-        {"NotAction": "kms:Encrypt", "Action": None},
-        {"NotPrincipal": {"AWS": "*"}, "Principal": None},
+        {"NotAction": "kms:Decrypt", "Action": None, "NotResource": "arn:aws:s3:::*", "Resource": None},
+        {"NotPrincipal": {"AWS": "%s"}, "Principal": None},
         {"NotResource": "*", "Resource": None},
-        {"Principal": {"Federated": "cognito-identity.amazonaws.com"}},
-        {"Principal": {"CanonicalUser": "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"}},
     ],
-    ids=["condition", "empty condition", "not action", "not principal", "not resource", "federated", "canonical user"],
+    ids=["not action", "not principal", "not resource"],
 )
-def test_element_that_is_not_enforced_yet_is_refused_not_stored(kms, fresh_key, account, change):
-    """Nothing is kept that is not enforced: a condition that nobody asks would be a hole."""
-    before = kms.get_key_policy(KeyId=fresh_key.id)["Policy"]
-    statement = {name: value for name, value in (deny("kms:Encrypt") | change).items() if value is not None}
-    error = refusal(kms.put_key_policy, KeyId=fresh_key.id, Policy=policy(account, statement))
-    assert error.code == "UnsupportedOperationException"
-    assert "is not supported" in error.message
-    assert kms.get_key_policy(KeyId=fresh_key.id)["Policy"] == before
+def test_negated_elements_leave_out_what_they_list(kms, fresh_key, account, change):
+    """The Deny does not reach what is listed: decrypting, the account itself, every resource."""
+    ciphertext = kms.encrypt(KeyId=fresh_key.id, Plaintext=b"x")["CiphertextBlob"]
+    statement = {name: value for name, value in (deny("kms:Decrypt") | change).items() if value is not None}
+    text = policy(account, json.loads(json.dumps(statement).replace("%s", account)))
+    kms.put_key_policy(KeyId=fresh_key.id, Policy=text, BypassPolicyLockoutSafetyCheck=True)
+    assert kms.decrypt(CiphertextBlob=ciphertext)["Plaintext"] == b"x"
 
 
 @pytest.mark.process

@@ -23,7 +23,7 @@ use crate::service::Deployment;
 const STARTS: usize = 5;
 
 pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
-    let (program, parent) = places(options)?;
+    let (program, parent) = places_of(options.strongroom.as_deref(), options.directory.as_deref())?;
     let scratch = Scratch::make(&parent)?;
     let sync = disk::probe(&scratch.path)?;
     let has = |part: Part| options.parts.contains(&part);
@@ -42,11 +42,11 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
         let (service, fresh_millis) = start_often(&deployment)?;
         let subject = deployment.make_subject(&service)?;
         let meter = Meter::new(options, &deployment.signer);
+        let bare = start_bare(options, &deployment.signer, &service, &subject, &scratch.path)?;
         if has(Part::HalfLoad) {
-            report.half_load = half_load::measure(options, &meter, &service, &subject)?;
+            report.half_load = half_load::measure(options, &meter, &service, &bare, &subject)?;
         }
         if has(Part::Throughput) {
-            let bare = start_bare(options, &deployment.signer, &service, &subject, &scratch.path)?;
             report.rows = Bench { options, meter, subject, service: &service, bare: &bare }.rows()?;
         }
         service.stop()?;
@@ -82,11 +82,13 @@ fn start(
 
 /// The program to measure, and where its deployment goes: not into a temporary directory, which may be memory, where a
 /// sync costs nothing.
-fn places(options: &Options) -> Result<(PathBuf, PathBuf), BenchError> {
+pub(crate) fn places_of(
+    program: Option<&Path>,
+    directory: Option<&Path>,
+) -> Result<(PathBuf, PathBuf), BenchError> {
     let own = std::env::current_exe().map_err(io_error("find this program"))?;
-    let program = options.strongroom.clone().unwrap_or_else(|| own.with_file_name("strongroom"));
-    let parent = options.directory.clone().or_else(|| own.parent().map(Path::to_owned));
-    Ok((program, parent.unwrap_or_default()))
+    let program = program.map_or_else(|| own.with_file_name("strongroom"), Path::to_owned);
+    Ok((program, directory.or(own.parent()).map(Path::to_owned).unwrap_or_default()))
 }
 
 /// The largest deployment that people are likely to begin with.
@@ -221,13 +223,13 @@ impl Bench<'_> {
 }
 
 /// A directory of this run, removed with all it holds. One that a run which was killed has left is removed first.
-struct Scratch {
+pub(crate) struct Scratch {
     path: PathBuf,
     _lock: File,
 }
 
 impl Scratch {
-    fn make(parent: &Path) -> Result<Self, BenchError> {
+    pub(crate) fn make(parent: &Path) -> Result<Self, BenchError> {
         let failed = || io_error("make a directory for the run");
         let lock = File::create(parent.join("strongroom-bench.lock")).map_err(failed())?;
         lock.try_lock().map_err(|_| BenchError::OtherRun)?;
@@ -237,6 +239,12 @@ impl Scratch {
             _ => fs::create_dir(&path).map_err(failed())?,
         }
         Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Scratch {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 

@@ -1,6 +1,8 @@
 //! How long a request takes when the service is not at its end: at half of the throughput that it has flat out.
 //!
-//! Each round flat out is followed by one at half of what it reached, so that both see the same machine.
+//! Each round flat out is followed by one at half of what it reached, so that both see the same machine, and by one of the
+//! bare server at that same pace: what of the latency is the machine's, and the load generator's on it, the bare server
+//! has too.
 
 use serde::Serialize;
 
@@ -24,12 +26,15 @@ pub(crate) struct HalfLoad {
     pub(crate) p99_micros_min: f64,
     pub(crate) p99_micros_max: f64,
     pub(crate) service: Side,
+    /// At as many requests per second.
+    pub(crate) bare: Side,
 }
 
 pub(crate) fn measure(
     options: &Options,
     meter: &Meter<'_>,
     server: &Server,
+    bare: &Server,
     subject: &Subject,
 ) -> Result<Vec<HalfLoad>, BenchError> {
     let connections = options.connections.iter().copied().max().unwrap_or(1);
@@ -37,12 +42,13 @@ pub(crate) fn measure(
     let mut rows = Vec::new();
     for operation in options.operations.iter().copied().filter(|operation| operation.is_data()) {
         eprintln!("measuring {operation} at half load");
-        let (mut flat_out, mut half) = (Vec::new(), Vec::new());
+        let (mut flat_out, mut half, mut of_bare) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..options.rounds {
             let round = meter.round(server, operation, subjects, connections, Pace::FlatOut)?;
             let pace = Pace::PerSecond(round.per_second / 2.0);
             flat_out.push(round.per_second);
             half.push(meter.round(server, operation, subjects, connections, pace)?);
+            of_bare.push(meter.round(bare, operation, subjects, connections, pace)?);
         }
         let p99 = || half.iter().map(|round| round.p99_micros);
         rows.push(HalfLoad {
@@ -52,6 +58,7 @@ pub(crate) fn measure(
             p99_micros_min: p99().fold(f64::INFINITY, f64::min),
             p99_micros_max: p99().fold(0.0, f64::max),
             service: Side::median_of(&half),
+            bare: Side::median_of(&of_bare),
         });
     }
     Ok(rows)
@@ -59,14 +66,23 @@ pub(crate) fn measure(
 
 impl HalfLoad {
     pub(crate) fn line(&self) -> String {
-        let Self { operation, connections, flat_out_per_second, p99_micros_min, p99_micros_max, service } =
-            self;
+        let Self {
+            operation,
+            connections,
+            flat_out_per_second,
+            p99_micros_min,
+            p99_micros_max,
+            service,
+            bare,
+        } = self;
         let Side { per_second, p50_micros, p99_micros, .. } = service;
         let judged = judge(*p99_micros <= P99_MICROS_MAX);
         format!(
             "{operation} at half load ({per_second:.0} of {flat_out_per_second:.0}/s, {connections} connections): \
              p50 {p50_micros:.0} us, p99 {p99_micros:.0} us (rounds {p99_micros_min:.0}-{p99_micros_max:.0}; \
-             at most {P99_MICROS_MAX}: {judged})"
+             at most {P99_MICROS_MAX}: {judged}); \
+             bare at the same pace p50 {:.0} us, p99 {:.0} us",
+            bare.p50_micros, bare.p99_micros
         )
     }
 }

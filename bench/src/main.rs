@@ -16,6 +16,7 @@ mod compare;
 mod connection;
 mod disk;
 mod error;
+mod grants;
 mod half_load;
 mod histogram;
 mod load;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.inner {
         Some(Inner::Bare(options)) => bare::run(options),
+        Some(Inner::Grants(options)) => grants::run(options),
         Some(Inner::Leashed(command)) => Err(child::become_leashed(command)),
         None => compare::run(&arguments.options),
     };

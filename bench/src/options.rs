@@ -72,15 +72,40 @@ impl Part {
     const ALL: [Self; 3] = [Self::Throughput, Self::HalfLoad, Self::ManyKeys];
 }
 
-/// What this program calls itself with.
+/// Another measurement, or what this program calls itself with.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Inner {
+    /// Measure what many grants on a key cost
+    Grants(GrantsOptions),
     /// Serve as the bare server
     #[command(hide = true)]
     Bare(BareOptions),
     /// Become a program that is killed when its parent ends
     #[command(hide = true)]
     Leashed(LeashedCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantsOptions {
+    /// Grants on the one key; the other has one
+    #[arg(long, value_name = "NUMBER", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub(crate) grants: u32,
+    /// Numbers of connections, separated by commas
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_values_t = [1, 8, 64],
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) connections: Vec<u16>,
+    /// Rounds per number of connections, for each of the two keys
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
+    pub(crate) rounds: u16,
+    /// How long a round is measured; a tenth of it goes before as a warm-up
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
+    pub(crate) seconds_per_round: Duration,
+    /// Where the deployment is made, in a directory that is removed at the end [default: beside the programs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// The program to measure [default: `strongroom` beside this one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) strongroom: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

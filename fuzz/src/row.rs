@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use strongroom_records::{
-    AccessKeyRow, AccountKeyRow, AccountRow, Address, AliasRow, DeploymentRow, DomainKeyRow, KeyRow,
-    OutboxRow, Row, Standing, StateRow, Table,
+    AccessKeyRow, AccountKeyRow, AccountRow, Address, AliasRow, DeploymentRow, DomainKeyRow, GrantRow,
+    KeyRow, OrphanedGrantsRow, OutboxRow, RetirableRow, Row, Standing, StateRow, Table,
 };
 
 use crate::input::Input;
@@ -26,8 +26,11 @@ pub(crate) fn row(bytes: &[u8]) {
         Table::Alias => check::<AliasRow>(&address, bytes),
         Table::Deployment => check::<DeploymentRow>(&address, bytes),
         Table::DomainKey => check::<DomainKeyRow>(&address, bytes),
+        Table::Grant => check::<GrantRow>(&address, bytes),
         Table::Key => check::<KeyRow>(&address, bytes),
+        Table::OrphanedGrants => check::<OrphanedGrantsRow>(&address, bytes),
         Table::Outbox => check::<OutboxRow>(&address, bytes),
+        Table::Retirable => check::<RetirableRow>(&address, bytes),
         Table::State => check::<StateRow>(&address, bytes),
     }
 }

@@ -109,5 +109,5 @@ fn material(given: &[u8], is_in_place: bool) -> Option<Vec<u8>> {
     let wrapped = WrappedKey::from_bytes(given).ok()?;
     let other = strongroom_types::KeyId::from_parts(*key_id.as_bytes(), true);
     let key_id = if is_in_place { key_id } else { &other };
-    keyring.check_material(region, key_id, material_id, &wrapped).ok().map(|()| CONTENT.to_vec())
+    keyring.check_material(region, key_id, material_id, &wrapped, None).ok().map(|()| CONTENT.to_vec())
 }

@@ -54,7 +54,7 @@ impl World {
             wrapped: WrappedKey::from_bytes(&wrapped).expect("a wrapped key"),
         };
         let Self { keyring, region, key_id, material_id, wrapped, .. } = &world;
-        keyring.check_material(region, key_id, material_id, wrapped).expect("the material");
+        keyring.check_material(region, key_id, material_id, wrapped, None).expect("the material");
         world
     }
 

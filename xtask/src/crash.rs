@@ -11,10 +11,7 @@ pub(crate) const ROUNDS_DEFAULT: &str = "200";
 
 /// Builds the binary and runs the kill test for so many rounds, with its output where ours goes.
 pub(crate) fn run(root: &Path, rounds: &str) -> Result<String, TaskError> {
-    let is_count = rounds.parse::<u32>().is_ok_and(|count| count > 0);
-    if !is_count {
-        return Err(TaskError::Usage("`--rounds` takes a whole number from 1"));
-    }
+    check_count(rounds, "`--rounds` takes a whole number from 1")?;
     let mut build = Command::new("cargo");
     build.args(["build", "--release", "--locked", "--package", "strongroom-cli"]);
     run_to_end(build.current_dir(root))?;
@@ -25,7 +22,12 @@ pub(crate) fn run(root: &Path, rounds: &str) -> Result<String, TaskError> {
     Ok(format!("{rounds} kills: everything acknowledged was there"))
 }
 
-fn run_to_end(command: &mut Command) -> Result<(), TaskError> {
+pub(crate) fn check_count(count: &str, usage: &'static str) -> Result<(), TaskError> {
+    let is_count = count.parse::<u32>().is_ok_and(|count| count > 0);
+    if is_count { Ok(()) } else { Err(TaskError::Usage(usage)) }
+}
+
+pub(crate) fn run_to_end(command: &mut Command) -> Result<(), TaskError> {
     let program = command.get_program().to_string_lossy().into_owned();
     match command.status() {
         Ok(status) if status.success() => Ok(()),

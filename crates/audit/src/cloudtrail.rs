@@ -72,6 +72,8 @@ struct UserIdentity<'e> {
     access_key_id: Option<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     invoked_by: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_name: Option<&'e str>,
 }
 
 #[derive(Serialize)]
@@ -136,12 +138,23 @@ fn user_identity<'e>(identity: &'e Identity<'_>) -> UserIdentity<'e> {
             IdentityKind::Operator => Some("Operator"),
             IdentityKind::Service => None,
             IdentityKind::Unknown => Some("Unknown"),
+            IdentityKind::User => Some("IAMUser"),
+            IdentityKind::AssumedRole => Some("AssumedRole"),
         },
         principal_id: identity.principal_id.as_deref(),
         arn: identity.arn.as_deref(),
         account_id: identity.account.map(|account| account.to_string()),
         access_key_id: identity.access_key_id.as_deref(),
         invoked_by: identity.invoked_by.as_deref(),
+        // A user's ARN ends with the name, after a path if there is one.
+        user_name: match identity.kind {
+            IdentityKind::User => identity.arn.as_deref().and_then(|arn| arn.rsplit('/').next()),
+            IdentityKind::AssumedRole
+            | IdentityKind::Operator
+            | IdentityKind::Root
+            | IdentityKind::Service
+            | IdentityKind::Unknown => None,
+        },
     }
 }
 

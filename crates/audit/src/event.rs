@@ -110,6 +110,10 @@ pub enum IdentityKind {
     Service,
     /// Nobody that could be named.
     Unknown,
+    /// A user of an account.
+    User,
+    /// A session of a role.
+    AssumedRole,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -112,6 +112,12 @@ pub(crate) struct ServeArguments {
     /// Let only clients in that show a certificate signed by one of these (PEM)
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Started as root, become this user (a name or a number) as soon as nothing needs root any more
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Its group [default: the user's own]
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
     /// Serve data that are older than the anchor, as after restoring a backup; once, and the audit journal says so
     #[arg(long)]
     pub(crate) accept_rollback: bool,

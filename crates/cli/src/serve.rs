@@ -3,10 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use strongroom_server::{
-    Announcement, AskPassphrase, Config, LogFile, Overrides, Shutdown, TlsConfig, run as run_server,
-    start_logging, stop_on_signals,
-};
+use strongroom_server::{Announcement, AskPassphrase, Config, Overrides, TlsConfig, run as run_server};
 use strongroom_types::RegionName;
 
 use crate::arguments::ServeArguments;
@@ -24,21 +21,19 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             client_ca: arguments.tls_client_ca.clone(),
             client_certificates: None,
         },
+        user: arguments.user.clone(),
+        group: arguments.group.clone(),
         accept_rollback: arguments.accept_rollback,
         ..Overrides::default()
     };
     let config = Config::load(arguments.config.as_deref(), &overrides)?;
-    let log_file = config.log_file().map(LogFile::open).transpose()?;
-    start_logging(config.log_format, config.log_level, log_file.as_ref())?;
-    let shutdown = Shutdown::new();
-    stop_on_signals(shutdown.clone(), log_file)?;
     let places = arguments.places.places();
     let file = arguments.places.passphrase_file();
     let ask = move || ask_passphrase(file);
     // Without a file nobody is asked: a service has no terminal. What needs a passphrase then starts sealed.
     let passphrase = file.is_some().then_some(&ask as AskPassphrase<'_>);
     let socket = arguments.unseal_socket.clone().unwrap_or_else(|| places.unseal_socket());
-    run_server(&config, &places, passphrase, &socket, &shutdown, &announce)?;
+    run_server(&config, &places, passphrase, &socket, &announce)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use strongroom_types::limits::{CIPHERTEXT_BYTES_MAX, PLAINTEXT_BYTES_MAX};
-use strongroom_types::{EncryptionContext, KeyId, MaterialId, Plaintext, RegionName};
+use strongroom_types::{EncryptionContext, KeyId, KeyUsage, MaterialId, Plaintext, RegionName};
 use zeroize::Zeroizing;
 
 use crate::aead::{self, NONCE_BYTES, TAG_BYTES};
@@ -146,7 +146,7 @@ impl Keyring {
         if plaintext.len() > PLAINTEXT_BYTES_MAX {
             return Err(CryptoError::TooLarge { max_bytes: PLAINTEXT_BYTES_MAX, what: "plaintext" });
         }
-        let material = self.material(region, key.key_id, key.wrapped)?;
+        let material = self.material(region, key.key_id, key.wrapped, KeyUsage::EncryptDecrypt)?;
         seal(material, key.key_id, key.material_id, context, plaintext, &Fresh::draw()?)
     }
 
@@ -167,7 +167,7 @@ impl Keyring {
         for (material_id, wrapped) in named {
             let unavailable =
                 |source| DecryptError::MaterialUnavailable { material_id: *material_id, source };
-            let material = match self.material(region, key_id, wrapped) {
+            let material = match self.material(region, key_id, wrapped, KeyUsage::EncryptDecrypt) {
                 Ok(material) => material,
                 Err(source) => {
                     // Another material may share the tag; a damaged one must not hide it.
@@ -236,7 +236,7 @@ fn derive<'d>(
     salt: &[u8; SALT_BYTES],
     derived: &'d mut [u8; KEY_BYTES + COMMITMENT_BYTES],
 ) -> Result<(&'d [u8; KEY_BYTES], &'d [u8]), CryptoError> {
-    kdf::blob_key_and_commitment(material.expose_symmetric(), key_id, material_id, salt, derived)?;
+    kdf::blob_key_and_commitment(material.expose_symmetric()?, key_id, material_id, salt, derived)?;
     derived.split_first_chunk().ok_or(CryptoError::Module)
 }
 

@@ -21,4 +21,7 @@ pub enum CryptoError {
     NotAuthentic { what: &'static str },
     #[error("{what} is larger than {max_bytes} bytes")]
     TooLarge { max_bytes: usize, what: &'static str },
+    /// A key was asked for what its kind cannot do.
+    #[error("the key cannot do what it is asked for")]
+    Unsuited,
 }

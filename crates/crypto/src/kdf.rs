@@ -60,6 +60,17 @@ pub(crate) fn marker_key(
     derive(service_key, "strongroom/marker/v1", &[salt], out)
 }
 
+/// The key that seals one grant token.
+///
+/// `KDF(grant token service key, "strongroom/grant-token/v1", salt 16)` → 32 bytes.
+pub(crate) fn grant_token_key(
+    service_key: &SecretKey,
+    salt: &[u8; 16],
+    out: &mut [u8; KEY_BYTES],
+) -> Result<(), CryptoError> {
+    derive(service_key, "strongroom/grant-token/v1", &[salt], out)
+}
+
 /// The key and the commitment of one ciphertext blob.
 ///
 /// `KDF(material, "strongroom/blob/v1", key id 16, material id 32, salt 32)` → 64 bytes: key 32 ‖ commitment 32.
@@ -122,6 +133,8 @@ mod tests {
         assert_eq!(out.to_vec(), hex("2fceb4b4511d9835b79bfdf8d68527d3566597891b92c73bb2fc344455034a84"));
         marker_key(&key, &salt, &mut out).unwrap();
         assert_eq!(out.to_vec(), hex("aec393bbfcb3dda2c210db1fbddaaafb6d9c29ffdf66c1018e7791c00782e48a"));
+        grant_token_key(&key, &salt, &mut out).unwrap();
+        assert_eq!(out.to_vec(), hex("edc1a4cf52bef3b4b1f722bb5999ee2e2f7bad4c2ec70a5c906ae50f2a996e8c"));
         let mut out = [0; 64];
         let key_id = KeyId::from_parts([0x1d; 16], false);
         let material_id = MaterialId::from_bytes([0x3e; 32]);

@@ -3,6 +3,7 @@
 //! There is no trait here and no parameter that takes a generator: what cannot be injected cannot be injected by
 //! mistake. Golden tests build a [`Fresh`] by hand, which only test code can.
 
+use k256::elliptic_curve::rand_core::{TryCryptoRng, TryRng};
 use strongroom_types::limits::RANDOM_BYTES_MAX;
 use strongroom_types::{Credential, Plaintext};
 use zeroize::Zeroizing;
@@ -73,6 +74,27 @@ impl<const SALT: usize> Fresh<SALT> {
         Ok(Self { salt: *salt, nonce: *nonce })
     }
 }
+
+/// AWS-LC's generator for libraries that ask for one.
+pub(crate) struct AwsLcRng;
+
+impl TryRng for AwsLcRng {
+    type Error = CryptoError;
+
+    fn try_next_u32(&mut self) -> Result<u32, CryptoError> {
+        random_array().map(u32::from_le_bytes)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, CryptoError> {
+        random_array().map(u64::from_le_bytes)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), CryptoError> {
+        fill(bytes)
+    }
+}
+
+impl TryCryptoRng for AwsLcRng {}
 
 pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), CryptoError> {
     aws_lc_rs::rand::fill(bytes).map_err(|_| CryptoError::Module)

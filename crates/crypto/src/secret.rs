@@ -1,17 +1,16 @@
-//! Secret keys of 32 bytes: boxed, so that moving one copies no bytes, and wiped when dropped.
+//! Secret keys of 32 bytes: in locked memory, so that moving one copies no bytes, and wiped when dropped.
 
 use std::fmt;
 
-use zeroize::Zeroizing;
-
 use crate::error::CryptoError;
+use crate::locked::{Holding, Slot};
 use crate::random;
 
 /// Bytes of every symmetric key here.
 pub(crate) const KEY_BYTES: usize = 32;
 
-/// A key of the keyring, or the root key.
-pub(crate) struct SecretKey(Box<Zeroizing<[u8; KEY_BYTES]>>);
+/// A key of the keyring, the root key, or key material.
+pub(crate) struct SecretKey(Slot);
 
 impl SecretKey {
     /// A key from AWS-LC's generator.
@@ -23,15 +22,29 @@ impl SecretKey {
 
     /// A place for a key, to be filled through [`Self::expose_mut`].
     pub(crate) fn zeroed() -> Self {
-        Self(Box::new(Zeroizing::new([0; KEY_BYTES])))
+        Self(Slot::new(Holding::Material))
+    }
+
+    /// [`random`](Self::random) for a root key, a domain key or a service key, whose places are kept apart.
+    pub(crate) fn random_of_ring() -> Result<Self, CryptoError> {
+        let mut key = Self::zeroed_of_ring();
+        random::fill(key.expose_mut())?;
+        Ok(key)
+    }
+
+    /// [`zeroed`](Self::zeroed) for a root key, a domain key or a service key, whose places are kept apart.
+    pub(crate) fn zeroed_of_ring() -> Self {
+        Self(Slot::new(Holding::Ring))
     }
 
     pub(crate) fn expose(&self) -> &[u8; KEY_BYTES] {
-        &self.0
+        let [key, _] = self.0.halves();
+        key
     }
 
     pub(crate) fn expose_mut(&mut self) -> &mut [u8; KEY_BYTES] {
-        &mut self.0
+        let [key, _] = self.0.halves_mut();
+        key
     }
 }
 

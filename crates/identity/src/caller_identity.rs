@@ -2,8 +2,9 @@
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{
-    Caller, Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World,
+    Caller, Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
 };
+use strongroom_policy::Action;
 use strongroom_wire::{GetCallerIdentityReply, GetCallerIdentityRequest};
 
 /// Tells a caller who they are. No permission is needed, and none can be taken away: whoever could sign the request
@@ -22,6 +23,10 @@ impl Operation for GetCallerIdentity {
         Ok(Targets { rows: (), checks: Checks::one(Check::AnyCaller) })
     }
 
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
+    }
+
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         Ok(Done::reply(identity(permit.caller())))
     }
@@ -31,9 +36,9 @@ impl Operation for GetCallerIdentity {
     }
 }
 
-/// The user id of an account's root is the account's id. The operator is of no account.
+/// The operator is of no account and has no unique id.
 fn identity(caller: &Caller) -> GetCallerIdentityReply {
-    let account = caller.account().map(|account| account.to_string());
-    let user_id = account.clone().unwrap_or_else(|| "operator".to_owned());
-    GetCallerIdentityReply { account: account.unwrap_or_default(), arn: caller.arn().to_owned(), user_id }
+    let account = caller.account().map(|account| account.to_string()).unwrap_or_default();
+    let user_id = caller.user_id().unwrap_or("operator").to_owned();
+    GetCallerIdentityReply { account, arn: caller.arn().to_owned(), user_id }
 }

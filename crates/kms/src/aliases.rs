@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{
-    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
 use strongroom_policy::{Action, KeyNamed};
-use strongroom_records::{AliasRow, KeyRow, KeySpec, Loaded, RecordsError, Writes};
+use strongroom_records::{AliasRow, KeyRow, Loaded, Writes};
 use strongroom_types::{AccountId, AliasArn, AliasName, KeyId, Timestamp, limits};
 use strongroom_wire::{
     AliasListEntry, CreateAliasRequest, DeleteAliasRequest, ErrorKind, ListAliasesReply, ListAliasesRequest,
@@ -98,6 +98,10 @@ impl Operation for CreateAlias {
         Ok(Targets { rows: NewAlias { arn, existing, target }, checks })
     }
 
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
+    }
+
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let NewAlias { arn, existing, target } = permit.rows();
         lifecycle::check(target, StateClass::Edit)?;
@@ -133,13 +137,8 @@ impl OldAlias {
     fn find(name: &str, action: Action, reader: &mut Reader<'_>) -> Result<Self, Fault> {
         let account = lookup::caller_account(reader, action)?;
         let arn = named(name, account, reader)?;
-        let alias = reader.alias(account, &arn.name).map_err(fault::records)?;
-        let alias = alias.ok_or_else(|| fault::alias_not_found(&arn))?;
-        let target = reader.key(&alias.target).map_err(fault::records)?;
-        let target = target.ok_or_else(|| {
-            let address = KeyRow::address(&arn.region, &alias.target).to_string();
-            fault::records(RecordsError::MissingRow { address })
-        })?;
+        let found = lookup::alias_and_key(reader, account, &arn.name)?;
+        let (alias, target) = found.ok_or_else(|| fault::alias_not_found(&arn))?;
         Ok(Self { arn, alias, target })
     }
 }
@@ -155,6 +154,10 @@ impl Operation for DeleteAlias {
         let old = OldAlias::find(&request.alias_name, Action::DeleteAlias, reader)?;
         let checks = both(Action::DeleteAlias, &old.arn, &old.target);
         Ok(Targets { rows: old, checks })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -194,11 +197,15 @@ impl Operation for UpdateAlias {
         Ok(Targets { rows: MovedAlias { old, target }, checks })
     }
 
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
+    }
+
     /// The old key may be in any state: an alias can be taken away from a key that is to be deleted.
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let MovedAlias { old: OldAlias { arn, alias, target: old }, target: new } = permit.rows();
         lifecycle::check(new, StateClass::Edit)?;
-        check_alike(old, new);
+        check_alike(old, new)?;
         let mut writes = Writes::default();
         if new.key_id() != old.key_id() {
             check_count(new.aliases().len() + 1)?;
@@ -222,12 +229,14 @@ impl Operation for UpdateAlias {
     }
 }
 
-/// An alias stays with keys of one kind and one usage. There is one kind yet, so nothing can be refused; another does
-/// not compile before its rule stands here.
-fn check_alike(old: &KeyRow, new: &KeyRow) {
-    match (old.spec(), new.spec()) {
-        (KeySpec::SymmetricDefault, KeySpec::SymmetricDefault) => {}
+/// An alias stays with keys of one kind (symmetric, asymmetric, HMAC) and one usage (AWS KMS API reference, UpdateAlias).
+/// The usage tells symmetric keys from HMAC keys.
+fn check_alike(old: &KeyRow, new: &KeyRow) -> Result<(), Fault> {
+    if old.usage() == new.usage() && old.spec().is_asymmetric() == new.spec().is_asymmetric() {
+        return Ok(());
     }
+    let message = "Aliases can only be updated to KMS keys of the same type and with the same KeyUsage.";
+    Err(fault::validation(message))
 }
 
 fn changed(arn: &AliasArn, writes: Writes) -> Done<NoReply> {
@@ -279,6 +288,10 @@ impl Operation for ListAliases {
         aliases.truncate(size);
         let check = Check::Account { action: Action::ListAliases };
         Ok(Targets { rows: AliasPage { account, aliases, truncated }, checks: Checks::one(check) })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use strongroom_audit::Value;
-use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
-use strongroom_policy::Action;
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
+};
+use strongroom_policy::{Action, GrantFacts};
 use strongroom_records::{KeyRow, Loaded};
 use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
 use strongroom_wire::{
@@ -12,7 +14,10 @@ use strongroom_wire::{
     GenerateDataKeyWithoutPlaintextRequest,
 };
 
-use crate::encryption::{context_of, encrypt, material_value, push_context, push_dry_run, ready};
+use crate::encryption::{
+    DEFAULT_ALGORITHM, context_facts, context_of, encrypt, material_value, push_context, push_dry_run,
+    ready_symmetric,
+};
 use crate::fault;
 use crate::lookup::{self, Accept};
 
@@ -47,9 +52,9 @@ impl<'a> DataKeyRequest<'a> {
         size.ok_or_else(|| fault::validation("Please specify either number of bytes or key spec."))
     }
 
-    fn generate(&self, key: &KeyRow, world: &World<'_>) -> Result<DataKey, Fault> {
+    fn generate(&self, key: &KeyRow, operation: &str, world: &World<'_>) -> Result<DataKey, Fault> {
         let size = self.size()?;
-        let ready = ready(key, None)?;
+        let ready = ready_symmetric(key, operation)?;
         if self.dry_run == Some(true) {
             return Err(fault::dry_run());
         }
@@ -96,6 +101,16 @@ fn key_targets(key_id: &str, action: Action, reader: &mut Reader<'_>) -> Result<
     Ok(Targets { rows: key, checks })
 }
 
+/// A data key is encrypted with the one algorithm that there is for symmetric keys.
+fn facts<'a>(key_id: &'a str, context: Option<&'a EncryptionContext>) -> RequestFacts<'a> {
+    RequestFacts {
+        encryption_algorithm: Some(DEFAULT_ALGORITHM.as_str()),
+        encryption_context: context,
+        key_reference: Some(key_id),
+        ..RequestFacts::default()
+    }
+}
+
 impl Operation for GenerateDataKey {
     type Request = GenerateDataKeyRequest;
     type Rows = Key;
@@ -104,8 +119,11 @@ impl Operation for GenerateDataKey {
     const KIND: Kind = Kind::Read;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         key_targets(&request.key_id, Action::GenerateDataKey, reader)
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        facts(&request.key_id, request.encryption_context.as_ref())
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -113,7 +131,7 @@ impl Operation for GenerateDataKey {
         if request.recipient.is_some() {
             return Err(fault::not_built("GenerateDataKey with Recipient"));
         }
-        let data_key = DataKeyRequest::from(request).generate(key, world)?;
+        let data_key = DataKeyRequest::from(request).generate(key, "GenerateDataKey", world)?;
         let mut done = Done::reply(GenerateDataKeyReply {
             ciphertext_blob: Some(data_key.blob),
             plaintext: Some(data_key.plaintext),
@@ -123,6 +141,14 @@ impl Operation for GenerateDataKey {
         });
         done.additional_data = vec![material_value(data_key.material_id)];
         Ok(done)
+    }
+
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {
+        context_facts(request.encryption_context.as_ref())
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
@@ -138,13 +164,17 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
     const KIND: Kind = Kind::Read;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         key_targets(&request.key_id, Action::GenerateDataKeyWithoutPlaintext, reader)
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        facts(&request.key_id, request.encryption_context.as_ref())
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let (request, key) = (permit.request(), permit.rows());
-        let data_key = DataKeyRequest::from(request).generate(key, world)?;
+        let data_key =
+            DataKeyRequest::from(request).generate(key, "GenerateDataKeyWithoutPlaintext", world)?;
         let mut done = Done::reply(GenerateDataKeyWithoutPlaintextReply {
             ciphertext_blob: Some(data_key.blob),
             key_id: Some(key.arn_text().to_owned()),
@@ -152,6 +182,14 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
         });
         done.additional_data = vec![material_value(data_key.material_id)];
         Ok(done)
+    }
+
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {
+        context_facts(request.encryption_context.as_ref())
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_audit::Value;
-use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
+};
 use strongroom_policy::Action;
 use strongroom_records::{KeyRow, Loaded};
 use strongroom_types::limits;
@@ -38,6 +40,10 @@ impl Operation for ScheduleKeyDeletion {
         let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::ScheduleKeyDeletion)?;
         let checks = Checks::one(Check::key(Action::ScheduleKeyDeletion, &key));
         Ok(Targets { rows: key, checks })
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts { pending_window_days: Some(window_days(request)), ..RequestFacts::default() }
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -95,6 +101,10 @@ impl Operation for CancelKeyDeletion {
         let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::CancelKeyDeletion)?;
         let checks = Checks::one(Check::key(Action::CancelKeyDeletion, &key));
         Ok(Targets { rows: key, checks })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use strongroom_audit::Value;
-use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
+};
 use strongroom_policy::Action;
 use strongroom_records::{KeyRow, Loaded};
 use strongroom_wire::{NoReply, UpdateKeyDescriptionRequest};
@@ -25,6 +27,10 @@ impl Operation for UpdateKeyDescription {
         let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::UpdateKeyDescription)?;
         let checks = Checks::one(Check::key(Action::UpdateKeyDescription, &key));
         Ok(Targets { rows: key, checks })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

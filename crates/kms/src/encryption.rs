@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use strongroom_audit::Value;
-use strongroom_crypto::{Blob, SymmetricKey};
-use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
-use strongroom_policy::{Action, KeyNamed};
+use strongroom_crypto::{Blob, PublicEncryption, SymmetricKey};
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
+};
+use strongroom_policy::{Action, GrantFacts, KeyNamed};
 use strongroom_records::{KeyRow, Loaded};
-use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
+use strongroom_types::{EncryptionContext, KeySpec, KeyUsage, MaterialId, Plaintext};
 use strongroom_wire::{
     DecryptReply, DecryptRequest, DryRunModifierType, EncryptReply, EncryptRequest, EncryptionAlgorithmSpec,
     ReEncryptReply, ReEncryptRequest,
@@ -16,6 +18,7 @@ use strongroom_wire::{
 use crate::fault;
 use crate::lifecycle::ReadyKey;
 use crate::lookup::{self, Accept};
+use crate::specs;
 
 pub(crate) struct Decrypt;
 pub(crate) struct Encrypt;
@@ -24,13 +27,106 @@ pub(crate) struct ReEncrypt;
 type Key = Arc<Loaded<KeyRow>>;
 
 /// The algorithm that a request means when it names none.
-const DEFAULT_ALGORITHM: EncryptionAlgorithmSpec = EncryptionAlgorithmSpec::SymmetricDefault;
+pub(crate) const DEFAULT_ALGORITHM: EncryptionAlgorithmSpec = EncryptionAlgorithmSpec::SymmetricDefault;
 
-/// Usage and algorithm, then state: the order that AWS's answers show.
-pub(crate) fn ready(key: &KeyRow, algorithm: Option<EncryptionAlgorithmSpec>) -> Result<ReadyKey<'_>, Fault> {
-    match algorithm.unwrap_or(DEFAULT_ALGORITHM) {
-        EncryptionAlgorithmSpec::SymmetricDefault => ReadyKey::check(key),
-        other => Err(fault::algorithm_incompatible(other.as_str(), key.spec())),
+/// How a key that is ready encrypts.
+enum Cipher<'a> {
+    Public(ReadyKey<'a>, PublicEncryption),
+    Symmetric(ReadyKey<'a>),
+}
+
+/// Usage and algorithm, then state: the order that AWS's answers show. The usage is the caller's to check: its refusals
+/// differ.
+fn ready(key: &KeyRow, algorithm: Option<EncryptionAlgorithmSpec>) -> Result<Cipher<'_>, Fault> {
+    let algorithm = algorithm.unwrap_or(DEFAULT_ALGORITHM);
+    match specs::public_encryption(algorithm) {
+        None if key.spec() == KeySpec::SymmetricDefault => ReadyKey::check(key).map(Cipher::Symmetric),
+        Some(public) if PublicEncryption::of(key.spec()).contains(&public) => {
+            ReadyKey::check(key).map(|ready| Cipher::Public(ready, public))
+        }
+        _ => Err(fault::algorithm_incompatible(algorithm.as_str(), key.spec())),
+    }
+}
+
+/// A key that makes blobs.
+pub(crate) fn ready_symmetric<'a>(key: &'a KeyRow, operation: &str) -> Result<ReadyKey<'a>, Fault> {
+    specs::check_usage(key, KeyUsage::EncryptDecrypt, operation)?;
+    if key.spec() != KeySpec::SymmetricDefault {
+        return Err(fault::algorithm_incompatible(DEFAULT_ALGORITHM.as_str(), key.spec()));
+    }
+    ReadyKey::check(key)
+}
+
+/// Private keys are slow, and so is all of SM2.
+fn weight(private: Option<EncryptionAlgorithmSpec>, public: Option<EncryptionAlgorithmSpec>) -> Weight {
+    let is_light = matches!(private, None | Some(DEFAULT_ALGORITHM))
+        && !matches!(public, Some(EncryptionAlgorithmSpec::Sm2pke));
+    if is_light { Weight::Light } else { Weight::Heavy }
+}
+
+impl Cipher<'_> {
+    /// The ciphertext, and the material that a symmetric key made it with.
+    fn encrypt(
+        &self,
+        context: Option<&EncryptionContext>,
+        plaintext: &[u8],
+        world: &World<'_>,
+    ) -> Result<(Vec<u8>, Option<MaterialId>), Fault> {
+        match self {
+            Self::Symmetric(ready) => {
+                let blob = encrypt(ready, context_of(context), plaintext, world)?;
+                Ok((blob, Some(ready.current().id)))
+            }
+            Self::Public(ready, algorithm) => {
+                let key = ready.key();
+                let ciphertext = specs::public_key(key)?.encrypt(key.spec(), *algorithm, plaintext);
+                Ok((ciphertext.map_err(fault::crypto)?, None))
+            }
+        }
+    }
+
+    /// What an Encrypt is refused for, though the key is ready: a context that public-key encryption has no place for, and
+    /// too long a plaintext.
+    fn check_input(&self, context: Option<&EncryptionContext>, plaintext: &[u8]) -> Result<(), Fault> {
+        let Self::Public(ready, algorithm) = self else { return Ok(()) };
+        no_context(context)?;
+        let spec = ready.key().spec();
+        let max = algorithm.plaintext_bytes_max(spec);
+        if plaintext.len() > max {
+            let algorithm = specs::wire_encryption(*algorithm);
+            return Err(fault::plaintext_too_long(algorithm.as_str(), spec, max));
+        }
+        Ok(())
+    }
+
+    fn decrypt(
+        &self,
+        ciphertext: &[u8],
+        context: Option<&EncryptionContext>,
+        world: &World<'_>,
+    ) -> Result<(Plaintext, Option<MaterialId>), Fault> {
+        match self {
+            Self::Symmetric(ready) => {
+                let (plaintext, material_id) = decrypt(ready, ciphertext, context_of(context), world)?;
+                Ok((plaintext, Some(material_id)))
+            }
+            Self::Public(ready, algorithm) => {
+                no_context(context)?;
+                let opened = world.keyring.decrypt_with_private(&ready.stored(), *algorithm, ciphertext);
+                let plaintext = opened.map_err(fault::crypto)?.ok_or_else(fault::invalid_ciphertext)?;
+                Ok((plaintext, None))
+            }
+        }
+    }
+}
+
+/// Asymmetric ciphertexts have no place for a context: to drop it silently would be to promise what is not kept.
+fn no_context(context: Option<&EncryptionContext>) -> Result<(), Fault> {
+    match context {
+        Some(context) if !context.is_empty() => Err(fault::validation(
+            "EncryptionContext can only be specified with a symmetric encryption KMS key.",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -73,6 +169,11 @@ pub(crate) fn context_value(context: &EncryptionContext) -> Value<'_> {
     Value::Map(fields.into())
 }
 
+/// What a grant may depend on: the context, where a null one is the empty one.
+pub(crate) fn context_facts(context: Option<&EncryptionContext>) -> GrantFacts<'_> {
+    GrantFacts { context: Some(context_of(context)), ..GrantFacts::default() }
+}
+
 /// A null context is the empty one.
 pub(crate) fn context_of(context: Option<&EncryptionContext>) -> &EncryptionContext {
     static EMPTY: std::sync::LazyLock<EncryptionContext> = std::sync::LazyLock::new(Default::default);
@@ -86,28 +187,50 @@ impl Operation for Encrypt {
 
     const KIND: Kind = Kind::Read;
 
+    fn weight(request: &Self::Request) -> Weight {
+        weight(None, request.encryption_algorithm)
+    }
+
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         let key = lookup::find(reader, &request.key_id, Accept::Any, Action::Encrypt)?;
         let checks = Checks::one(Check::key(Action::Encrypt, &key));
         Ok(Targets { rows: key, checks })
     }
 
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts {
+            encryption_algorithm: Some(request.encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM).as_str()),
+            encryption_context: request.encryption_context.as_ref(),
+            key_reference: Some(&request.key_id),
+            ..RequestFacts::default()
+        }
+    }
+
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let (request, key) = (permit.request(), permit.rows());
-        let ready = ready(key, request.encryption_algorithm)?;
+        specs::check_usage(key, KeyUsage::EncryptDecrypt, "Encrypt")?;
+        let cipher = ready(key, request.encryption_algorithm)?;
+        let (context, plaintext) = (request.encryption_context.as_ref(), request.plaintext.expose());
+        cipher.check_input(context, plaintext)?;
         if request.dry_run == Some(true) {
             return Err(fault::dry_run());
         }
-        let context = context_of(request.encryption_context.as_ref());
-        let blob = encrypt(&ready, context, request.plaintext.expose(), world)?;
+        let (blob, material_id) = cipher.encrypt(context, plaintext, world)?;
         let mut done = Done::reply(EncryptReply {
             ciphertext_blob: Some(blob),
             key_id: Some(key.arn_text().to_owned()),
-            encryption_algorithm: Some(DEFAULT_ALGORITHM),
+            encryption_algorithm: Some(request.encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM)),
         });
-        done.additional_data = vec![material_value(ready.current().id)];
+        done.additional_data = material_id.map(material_value).into_iter().collect();
         Ok(done)
+    }
+
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {
+        context_facts(request.encryption_context.as_ref())
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
@@ -164,6 +287,11 @@ fn source_key(
     Ok((key, KeyNamed::ByCiphertext))
 }
 
+/// What a key that encrypts nothing is told by the operations that decrypt.
+fn usable_source(key: &KeyRow) -> Result<(), Fault> {
+    if key.usage() == KeyUsage::EncryptDecrypt { Ok(()) } else { Err(fault::incorrect_key()) }
+}
+
 fn null_member(path: &str) -> Fault {
     fault::validation(format!(
         "1 validation error detected: Value null at '{path}' failed to satisfy constraint: Member must not be null"
@@ -194,8 +322,11 @@ impl Operation for Decrypt {
 
     const KIND: Kind = Kind::Read;
 
+    fn weight(request: &Self::Request) -> Weight {
+        weight(request.encryption_algorithm, None)
+    }
+
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         let named = request.key_id.as_deref();
         ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_deref(), named, "keyId")?;
         let blob = request.ciphertext_blob.as_deref();
@@ -204,31 +335,48 @@ impl Operation for Decrypt {
         Ok(Targets { rows: key, checks })
     }
 
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts {
+            encryption_algorithm: Some(request.encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM).as_str()),
+            encryption_context: request.encryption_context.as_ref(),
+            key_reference: request.key_id.as_deref(),
+            ..RequestFacts::default()
+        }
+    }
+
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let (request, key) = (permit.request(), permit.rows());
         if request.recipient.is_some() {
             return Err(fault::not_built("Decrypt with Recipient"));
         }
-        let ready = ready(key, request.encryption_algorithm)?;
+        usable_source(key)?;
+        let cipher = ready(key, request.encryption_algorithm)?;
         let modifiers = request.dry_run_modifiers.as_deref();
         if ignores_ciphertext(request.dry_run, modifiers, request.key_id.as_deref(), "keyId")? {
             return Err(fault::dry_run());
         }
         let blob = request.ciphertext_blob.as_deref().ok_or_else(|| null_member("ciphertextBlob"))?;
-        let context = context_of(request.encryption_context.as_ref());
-        let (plaintext, material_id) = decrypt(&ready, blob, context, world)?;
+        let (plaintext, material_id) = cipher.decrypt(blob, request.encryption_context.as_ref(), world)?;
         if request.dry_run == Some(true) {
             return Err(fault::dry_run());
         }
         let mut done = Done::reply(DecryptReply {
             key_id: Some(key.arn_text().to_owned()),
             plaintext: Some(plaintext),
-            encryption_algorithm: Some(DEFAULT_ALGORITHM),
-            key_material_id: Some(material_id.to_string()),
+            encryption_algorithm: Some(request.encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM)),
+            key_material_id: material_id.map(|id| id.to_string()),
             ..DecryptReply::default()
         });
-        done.additional_data = vec![material_value(material_id)];
+        done.additional_data = material_id.map(material_value).into_iter().collect();
         Ok(done)
+    }
+
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {
+        context_facts(request.encryption_context.as_ref())
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
@@ -255,8 +403,11 @@ impl Operation for ReEncrypt {
 
     const KIND: Kind = Kind::Read;
 
+    fn weight(request: &Self::Request) -> Weight {
+        weight(request.source_encryption_algorithm, request.destination_encryption_algorithm)
+    }
+
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         let named = request.source_key_id.as_deref();
         ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_deref(), named, "sourceKeyId")?;
         let blob = request.ciphertext_blob.as_deref();
@@ -271,9 +422,28 @@ impl Operation for ReEncrypt {
         Ok(Targets { rows: SourceAndDestination { source, destination }, checks })
     }
 
+    /// Each side is asked about with its own context, algorithm and alias.
+    fn facts(request: &Self::Request, action: Action) -> RequestFacts<'_> {
+        let (algorithm, context, key) = if action == Action::ReEncryptFrom {
+            let named = request.source_key_id.as_deref();
+            (request.source_encryption_algorithm, &request.source_encryption_context, named)
+        } else {
+            let named = Some(request.destination_key_id.as_str());
+            (request.destination_encryption_algorithm, &request.destination_encryption_context, named)
+        };
+        RequestFacts {
+            encryption_algorithm: Some(algorithm.unwrap_or(DEFAULT_ALGORITHM).as_str()),
+            encryption_context: context.as_ref(),
+            key_reference: key,
+            ..RequestFacts::default()
+        }
+    }
+
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let request = permit.request();
         let SourceAndDestination { source, destination } = permit.rows();
+        usable_source(source)?;
+        specs::check_usage(destination, KeyUsage::EncryptDecrypt, "ReEncrypt")?;
         let from = ready(source, request.source_encryption_algorithm)?;
         let to = ready(destination, request.destination_encryption_algorithm)?;
         let modifiers = request.dry_run_modifiers.as_deref();
@@ -282,28 +452,40 @@ impl Operation for ReEncrypt {
             return Err(fault::dry_run());
         }
         let blob = request.ciphertext_blob.as_deref().ok_or_else(|| null_member("ciphertextBlob"))?;
-        let context = context_of(request.source_encryption_context.as_ref());
-        let (plaintext, source_material) = decrypt(&from, blob, context, world)?;
+        let (plaintext, source_material) =
+            from.decrypt(blob, request.source_encryption_context.as_ref(), world)?;
+        let context = request.destination_encryption_context.as_ref();
+        to.check_input(context, plaintext.expose())?;
         if request.dry_run == Some(true) {
             return Err(fault::dry_run());
         }
-        let context = context_of(request.destination_encryption_context.as_ref());
-        let blob = encrypt(&to, context, plaintext.expose(), world)?;
-        let destination_material = to.current().id;
+        let (blob, destination_material) = to.encrypt(context, plaintext.expose(), world)?;
+        let algorithm = |named: Option<EncryptionAlgorithmSpec>| Some(named.unwrap_or(DEFAULT_ALGORITHM));
         let mut done = Done::reply(ReEncryptReply {
             ciphertext_blob: Some(blob),
             source_key_id: Some(source.arn_text().to_owned()),
             key_id: Some(destination.arn_text().to_owned()),
-            source_encryption_algorithm: Some(DEFAULT_ALGORITHM),
-            destination_encryption_algorithm: Some(DEFAULT_ALGORITHM),
-            source_key_material_id: Some(source_material.to_string()),
-            destination_key_material_id: Some(destination_material.to_string()),
+            source_encryption_algorithm: algorithm(request.source_encryption_algorithm),
+            destination_encryption_algorithm: algorithm(request.destination_encryption_algorithm),
+            source_key_material_id: source_material.map(|id| id.to_string()),
+            destination_key_material_id: destination_material.map(|id| id.to_string()),
         });
-        done.additional_data = vec![
-            ("sourceKeyMaterialId", Value::from(source_material.to_string())),
-            ("destinationKeyMaterialId", Value::from(destination_material.to_string())),
-        ];
+        let materials =
+            [("sourceKeyMaterialId", source_material), ("destinationKeyMaterialId", destination_material)];
+        let named = materials.into_iter().filter_map(|(name, id)| Some((name, Value::from(id?.to_string()))));
+        done.additional_data = named.collect();
         Ok(done)
+    }
+
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, action: Action) -> GrantFacts<'a> {
+        context_facts(match action {
+            Action::ReEncryptFrom => request.source_encryption_context.as_ref(),
+            _ => request.destination_encryption_context.as_ref(),
+        })
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {

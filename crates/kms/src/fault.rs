@@ -8,7 +8,7 @@ use std::fmt::Display;
 use strongroom_crypto::{CryptoError, DecryptError};
 use strongroom_pipeline::Fault;
 use strongroom_records::RecordsError;
-use strongroom_types::{AliasArn, KeyArn};
+use strongroom_types::{AliasArn, GrantId, KeyArn};
 use strongroom_wire::ErrorKind;
 
 pub(crate) fn records(error: RecordsError) -> Fault {
@@ -88,6 +88,34 @@ pub(crate) fn algorithm_incompatible(algorithm: impl Display, spec: impl Display
     Fault::new(ErrorKind::InvalidKeyUsage, message)
 }
 
+pub(crate) fn key_usage(arn: &KeyArn, usage: impl Display, operation: &str) -> Fault {
+    let message = format!("{arn} key usage is {usage} which is not valid for {operation}.");
+    Fault::new(ErrorKind::InvalidKeyUsage, message)
+}
+
+/// A key that has no public half.
+pub(crate) fn no_public_key(arn: &KeyArn, spec: impl Display) -> Fault {
+    let message = format!("{arn} key spec is {spec} which is not valid for GetPublicKey.");
+    Fault::new(ErrorKind::UnsupportedOperation, message)
+}
+
+/// What AWS says of a plaintext that is too long for a public key.
+pub(crate) fn plaintext_too_long(algorithm: impl Display, spec: impl Display, max_bytes: usize) -> Fault {
+    validation(format!(
+        "Algorithm {algorithm} and key spec {spec} cannot encrypt data larger than {max_bytes} bytes."
+    ))
+}
+
+/// AWS's refusal has no text.
+pub(crate) fn invalid_signature() -> Fault {
+    Fault::bare(ErrorKind::KmsInvalidSignature)
+}
+
+/// AWS's refusal has no text.
+pub(crate) fn invalid_mac() -> Fault {
+    Fault::bare(ErrorKind::KmsInvalidMac)
+}
+
 pub(crate) fn dry_run() -> Fault {
     let message = "The request would have succeeded, but the DryRun option is set.";
     Fault::new(ErrorKind::DryRunOperation, message)
@@ -95,6 +123,11 @@ pub(crate) fn dry_run() -> Fault {
 
 pub(crate) fn limit_exceeded(message: impl Into<String>) -> Fault {
     Fault::new(ErrorKind::LimitExceeded, message)
+}
+
+/// Each time that the rows were looked at, somebody was changing them.
+pub(crate) fn too_many_changes() -> Fault {
+    Fault::new(ErrorKind::Throttling, "Too many concurrent changes. Reduce the frequency of your calls.")
 }
 
 /// A tag, or tags together, that a key may not have.
@@ -106,12 +139,24 @@ pub(crate) fn invalid_marker() -> Fault {
     Fault::new(ErrorKind::InvalidMarker, "The marker is not valid for this request.")
 }
 
-pub(crate) fn invalid_grant_token() -> Fault {
-    Fault::new(ErrorKind::InvalidGrantToken, "The grant token is not valid.")
+pub(crate) fn invalid_grant_id() -> Fault {
+    Fault::new(ErrorKind::InvalidGrantId, "The grant ID is not valid.")
+}
+
+pub(crate) fn grant_not_found(id: &GrantId) -> Fault {
+    Fault::new(ErrorKind::NotFound, format!("Grant {id} is not found."))
+}
+
+/// A principal of a grant that is no principal, or none that there is.
+pub(crate) fn unknown_principal(text: &str) -> Fault {
+    Fault::new(ErrorKind::InvalidArn, format!("ARN does not refer to a valid principal: {text}"))
 }
 
 /// Something of AWS's that this service does not do yet.
 pub(crate) fn not_built(what: impl Display) -> Fault {
-    let message = format!("{what} is not built yet in this version of Strongroom");
-    Fault::new(ErrorKind::UnsupportedOperation, message)
+    unsupported(format_args!("{what} is not built yet in this version of Strongroom"))
+}
+
+pub(crate) fn unsupported(message: impl Display) -> Fault {
+    Fault::new(ErrorKind::UnsupportedOperation, message.to_string())
 }

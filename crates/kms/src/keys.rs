@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{
-    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
+    Check, Checks, Done, Fault, Kind, NewKeyFacts, Operation, Permit, Reader, RequestFacts, Targets, Weight,
+    World,
 };
 use strongroom_policy::{Action, KeyPolicy, default_key_policy};
 use strongroom_records::{AccountKeyRow, KeyRow, Loaded, Material, NewKey, Writes};
-use strongroom_types::{AccountId, KeyArn, KeyId, limits};
+use strongroom_types::{AccountId, KeyArn, KeyId, KeyUsage, limits};
 use strongroom_wire::{
     CreateKeyReply, CreateKeyRequest, CustomerMasterKeySpec, DescribeKeyReply, DescribeKeyRequest,
     KeyListEntry, KeySpec, KeyUsageType, ListKeysReply, ListKeysRequest, OriginType, ResourceOwnerType, Tag,
@@ -19,15 +20,16 @@ use crate::lookup::{self, Accept};
 use crate::metadata::key_metadata;
 use crate::paging::{List, page_size};
 use crate::policies::ProposedPolicy;
+use crate::specs::{self, Algorithms};
 use crate::tags;
 
 pub(crate) struct CreateKey;
 pub(crate) struct DescribeKey;
 pub(crate) struct ListKeys;
 
-/// What CreateKey needs to know before it is decided: the account that will own the key, and the policy it proposes.
+/// What CreateKey needs to know before it is decided: the key's ARN, and the policy it proposes.
 pub(crate) struct Plan {
-    account: AccountId,
+    arn: KeyArn,
     policy: Option<ProposedPolicy>,
 }
 
@@ -38,15 +40,18 @@ impl Operation for CreateKey {
 
     const KIND: Kind = Kind::Change;
 
-    /// A hostile policy of 32 KB takes milliseconds to compile.
+    /// A hostile policy of 32 KB takes milliseconds to compile, and an RSA key up to a second to be found.
     fn weight(request: &Self::Request) -> Weight {
-        if request.policy.is_some() { Weight::Heavy } else { Weight::Light }
+        let has_public_half = specs::spec_of(effective_spec(request)).is_asymmetric();
+        if request.policy.is_some() || has_public_half { Weight::Heavy } else { Weight::Light }
     }
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Plan>, Fault> {
         let account = lookup::caller_account(reader, Action::CreateKey)?;
+        let key_id = KeyId::single_region(reader.world().env.random_id());
+        let arn = KeyArn { region: reader.region().clone(), account, key_id };
         let policy = match &request.policy {
-            Some(text) => Some(ProposedPolicy::read(text, reader)?),
+            Some(text) => Some(ProposedPolicy::read(text, reader, &arn, None, facts(request))?),
             None => None,
         };
         let create = Check::Account { action: Action::CreateKey };
@@ -55,21 +60,27 @@ impl Operation for CreateKey {
         } else {
             Checks::two(create, Check::NewKey { action: Action::TagResource })
         };
-        Ok(Targets { rows: Plan { account, policy }, checks })
+        Ok(Targets { rows: Plan { arn, policy }, checks })
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        facts(request)
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let request = permit.request();
         check_built(request)?;
+        specs::check_region(specs::spec_of(effective_spec(request)), permit.caller().region())?;
         let tags = tags::read(tags(request))?;
         let region = permit.caller().region();
-        let account = permit.rows().account;
-        let key_id = KeyId::single_region(world.env.random_id());
-        let arn = KeyArn { region: region.clone(), account, key_id };
-        let (policy_text, policy) = policy_for(permit, &arn)?;
+        let arn = &permit.rows().arn;
+        let (account, key_id) = (arn.account, arn.key_id);
+        let (policy_text, policy) = policy_for(permit)?;
         let now = world.env.now();
-        let (id, wrapped) = world.keyring.generate_symmetric(region, &key_id).map_err(fault::crypto)?;
-        let mut key = KeyRow::symmetric(NewKey {
+        let spec = specs::spec_of(effective_spec(request));
+        let usage = request.key_usage.map_or(KeyUsage::EncryptDecrypt, specs::usage_of);
+        let made = world.keyring.generate(region, &key_id, spec).map_err(fault::crypto)?;
+        let mut key = KeyRow::new(NewKey {
             region: region.clone(),
             account,
             key_id,
@@ -77,7 +88,10 @@ impl Operation for CreateKey {
             description: request.description.clone().unwrap_or_default(),
             policy_text,
             policy,
-            material: Material { id, wrapped, created: now },
+            spec,
+            usage,
+            material: Material { id: made.material_id, wrapped: made.wrapped, created: now },
+            public_key: made.public_key,
         });
         for tag in tags {
             key.set_tag(tag);
@@ -118,6 +132,21 @@ impl Operation for CreateKey {
     }
 }
 
+/// With the defaults that are filled in.
+fn facts(request: &CreateKeyRequest) -> RequestFacts<'_> {
+    RequestFacts {
+        bypasses_lockout_check: Some(request.bypass_policy_lockout_safety_check.unwrap_or(false)),
+        new_key: Some(NewKeyFacts {
+            is_multi_region: request.multi_region.unwrap_or(false),
+            origin: request.origin.unwrap_or(OriginType::AwsKms).as_str(),
+            spec: effective_spec(request).as_str(),
+            usage: request.key_usage.unwrap_or(KeyUsageType::EncryptDecrypt).as_str(),
+        }),
+        tags: request.tags.as_deref(),
+        ..RequestFacts::default()
+    }
+}
+
 fn tags(request: &CreateKeyRequest) -> &[Tag] {
     request.tags.as_deref().unwrap_or_default()
 }
@@ -141,14 +170,11 @@ fn check_built(request: &CreateKeyRequest) -> Result<(), Fault> {
                 "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.";
             return Err(fault::validation(message));
         }
-        Some(usage) if !usages(spec).contains(&usage) => {
+        Some(usage) if !specs::spec_of(spec).usages().contains(&specs::usage_of(usage)) => {
             let (usage, spec) = (usage.as_str(), spec.as_str());
             return Err(fault::validation(format!("KeyUsage {usage} is not compatible with KeySpec {spec}")));
         }
         None | Some(_) => {}
-    }
-    if spec != KeySpec::SymmetricDefault {
-        return Err(fault::not_built(format_args!("KeySpec {}", spec.as_str())));
     }
     match request.origin {
         None | Some(OriginType::AwsKms) => {}
@@ -166,29 +192,11 @@ fn check_built(request: &CreateKeyRequest) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What a spec may be used for (AWS KMS developer guide, "Key spec reference").
-fn usages(spec: KeySpec) -> &'static [KeyUsageType] {
-    use KeyUsageType::*;
-    match spec {
-        KeySpec::SymmetricDefault => &[EncryptDecrypt],
-        KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => &[EncryptDecrypt, SignVerify],
-        KeySpec::EccNistP256 | KeySpec::EccNistP384 | KeySpec::EccNistP521 => &[SignVerify, KeyAgreement],
-        KeySpec::EccSecgP256k1
-        | KeySpec::EccNistEdwards25519
-        | KeySpec::MlDsa44
-        | KeySpec::MlDsa65
-        | KeySpec::MlDsa87 => &[SignVerify],
-        KeySpec::Hmac224 | KeySpec::Hmac256 | KeySpec::Hmac384 | KeySpec::Hmac512 => &[GenerateVerifyMac],
-        KeySpec::MlKem512 | KeySpec::MlKem768 | KeySpec::MlKem1024 => &[EncapsulateDecapsulate],
-        KeySpec::Sm2 => &[EncryptDecrypt, SignVerify, KeyAgreement],
-    }
-}
-
-fn policy_for(permit: &Permit<CreateKey>, arn: &KeyArn) -> Result<(String, KeyPolicy), Fault> {
+fn policy_for(permit: &Permit<CreateKey>) -> Result<(String, KeyPolicy), Fault> {
     let bypass = permit.request().bypass_policy_lockout_safety_check.unwrap_or(false);
     match &permit.rows().policy {
-        Some(proposed) => proposed.judge(permit, arn, bypass),
-        None => default_policy(arn),
+        Some(proposed) => proposed.judge(bypass),
+        None => default_policy(&permit.rows().arn),
     }
 }
 
@@ -209,6 +217,8 @@ pub(crate) fn write_new(key: KeyRow, writes: &mut Writes) {
 
 fn recorded_metadata(key: &KeyRow) -> Value<'static> {
     let text = |text: String| Value::from(text);
+    let (list_name, algorithms) = Algorithms::of(key.spec(), key.usage()).named();
+    let algorithms: Vec<_> = algorithms.into_iter().map(Value::from).collect();
     let fields = [
         ("aWSAccountId", text(key.account().to_string())),
         ("keyId", text(key.key_id().to_string())),
@@ -222,7 +232,7 @@ fn recorded_metadata(key: &KeyRow) -> Value<'static> {
         ("keyManager", text("CUSTOMER".to_owned())),
         ("customerMasterKeySpec", text(key.spec().to_string())),
         ("keySpec", text(key.spec().to_string())),
-        ("encryptionAlgorithms", Value::List(vec![text(key.spec().to_string())].into())),
+        (list_name, Value::List(algorithms.into())),
         ("multiRegion", Value::Bool(false)),
     ];
     Value::Map(fields.map(|(name, value)| (name.into(), value)).to_vec().into())
@@ -236,14 +246,21 @@ impl Operation for DescribeKey {
     const KIND: Kind = Kind::Read;
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
-        lookup::no_grant_tokens(request.grant_tokens.as_deref())?;
         let key = lookup::find(reader, &request.key_id, Accept::Any, Action::DescribeKey)?;
         let checks = Checks::one(Check::key(Action::DescribeKey, &key));
         Ok(Targets { rows: key, checks })
     }
 
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts { key_reference: Some(&request.key_id), ..RequestFacts::default() }
+    }
+
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         Ok(Done::reply(DescribeKeyReply { key_metadata: Some(key_metadata(permit.rows())) }))
+    }
+
+    fn grant_tokens(request: &Self::Request) -> &[String] {
+        request.grant_tokens.as_deref().unwrap_or_default()
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {
@@ -267,6 +284,10 @@ impl Operation for ListKeys {
         let check = Check::Account { action: Action::ListKeys };
         let rows = KeyPage::read(request, account, reader)?;
         Ok(Targets { rows, checks: Checks::one(check) })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

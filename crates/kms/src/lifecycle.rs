@@ -5,6 +5,7 @@
 //! key that is pending deletion open, this service answers `KMSInvalidStateException`. Both tables are held whole by
 //! `tests/states`, where every operation meets a key in every state.
 
+use strongroom_crypto::StoredKey;
 use strongroom_pipeline::Fault;
 use strongroom_records::{KeyRow, KeyState, Material};
 use strongroom_types::MaterialId;
@@ -18,6 +19,8 @@ pub(crate) enum StateClass {
     Crypto,
     /// What is said about a key does not change any more when it is to be deleted: description, tags, new aliases.
     Edit,
+    /// CreateGrant: of a disabled key nobody is given more.
+    Grant,
 }
 
 /// What moves a key from one state to another.
@@ -54,6 +57,11 @@ const fn verdict(class: StateClass, state: KeyState) -> Verdict {
         (StateClass::Crypto, PendingImport) => Verdict::Invalid(PENDING_IMPORT),
         (StateClass::Crypto, Unavailable) => Verdict::Invalid("unavailable"),
         (StateClass::Crypto, Creating) => Verdict::Invalid(CREATING),
+
+        (StateClass::Grant, Enabled | Unavailable | Updating) => Verdict::Allowed,
+        (StateClass::Grant, Disabled) => Verdict::Disabled,
+        (StateClass::Grant, PendingImport) => Verdict::Invalid(PENDING_IMPORT),
+        (StateClass::Grant, Creating) => Verdict::Invalid(CREATING),
 
         (StateClass::Edit, Enabled | Disabled | PendingImport | Unavailable | Creating | Updating) => {
             Verdict::Allowed
@@ -120,6 +128,17 @@ impl<'a> ReadyKey<'a> {
     /// The material that encrypts.
     pub(crate) fn current(&self) -> &'a Material {
         self.current
+    }
+
+    /// The key as `crypto` uses it.
+    pub(crate) fn stored(&self) -> StoredKey<'a> {
+        StoredKey {
+            key_id: &self.key.arn().key_id,
+            region: self.key.region(),
+            spec: self.key.spec(),
+            usage: self.key.usage(),
+            wrapped: &self.current.wrapped,
+        }
     }
 
     /// All materials that may have encrypted something.

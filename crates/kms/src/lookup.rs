@@ -6,9 +6,13 @@
 use std::sync::Arc;
 
 use strongroom_pipeline::{Fault, Reader};
-use strongroom_policy::{AccessDenied, Action, DenyReason, KeyNamed, KeyPolicyVerdict, Request, Resource};
-use strongroom_records::{KeyRow, Loaded, RecordsError};
-use strongroom_types::{AccountId, AliasArn, AliasName, KeyArn, KeyId, KeyReference, KeyReferenceError};
+use strongroom_policy::{
+    AccessDenied, Action, DenyReason, IdentitySide, KeyNamed, KeyPolicyVerdict, Request, Resource,
+};
+use strongroom_records::{AliasRow, KeyRow, Loaded, RecordsError};
+use strongroom_types::{
+    AccountId, AliasArn, AliasName, KeyArn, KeyId, KeyReference, KeyReferenceError, limits,
+};
 use strongroom_wire::ErrorKind;
 
 use crate::fault;
@@ -54,12 +58,15 @@ fn own_account(reader: &Reader<'_>, action: Action) -> Result<AccountId, Fault> 
 
 /// The account that an action about no key is about: the caller's. A caller without one may do nothing of the kind.
 pub(crate) fn caller_account(reader: &Reader<'_>, action: Action) -> Result<AccountId, Fault> {
-    reader.caller().account().ok_or_else(|| {
-        let principal = reader.caller().principal();
-        let identity = principal.identity_verdict();
-        let request = Request { action, identity, principal, resource: Resource::Account };
-        access_denied(reader, &request, DenyReason::NoIdentityPolicyAllows)
-    })
+    reader.caller().account().ok_or_else(|| not_allowed(reader, action))
+}
+
+/// The refusal of an action that is about no key.
+pub(crate) fn not_allowed(reader: &Reader<'_>, action: Action) -> Fault {
+    let principal = reader.caller().principal();
+    let identity = IdentitySide::SILENT;
+    let request = Request { action, identity, principal, resource: Resource::Account };
+    access_denied(reader, &request, DenyReason::NoIdentityPolicyAllows)
 }
 
 fn access_denied(reader: &Reader<'_>, request: &Request<'_>, reason: DenyReason) -> Fault {
@@ -70,7 +77,7 @@ fn access_denied(reader: &Reader<'_>, request: &Request<'_>, reason: DenyReason)
 /// The refusal that tells a caller nothing about a key it may not know of.
 pub(crate) fn foreign(reader: &Reader<'_>, action: Action, named: KeyNamed) -> Fault {
     let principal = reader.caller().principal();
-    let identity = principal.identity_verdict();
+    let identity = IdentitySide::SILENT;
     // The message names no resource, so any will do: neither the key nor its account is revealed.
     let resource = match named {
         KeyNamed::ByCiphertext => Resource::Ciphertext,
@@ -121,17 +128,8 @@ fn key_by_alias(
     name: AliasName,
     action: Action,
 ) -> Result<Arc<Loaded<KeyRow>>, Fault> {
-    match reader.alias(account, &name).map_err(fault::records)? {
-        Some(alias) => {
-            let key = key_of(reader, account, alias.target, action)?;
-            // Both sides change in one batch: an alias that its target does not list was put back by somebody.
-            if key.aliases().binary_search(&name).is_err() {
-                let address = alias.address().to_string();
-                let reason = "its target does not list it";
-                return Err(fault::records(RecordsError::BadRow { address, reason, source: None }));
-            }
-            Ok(key)
-        }
+    match alias_and_key(reader, account, &name)? {
+        Some((_, key)) => Ok(key),
         None if reader.caller().account() == Some(account) => {
             Err(fault::alias_not_found(&AliasArn { region: reader.region().clone(), account, name }))
         }
@@ -139,10 +137,43 @@ fn key_by_alias(
     }
 }
 
-/// Grant tokens name grants; there are none yet, so every token is of no grant.
-pub(crate) fn no_grant_tokens(tokens: Option<&[String]>) -> Result<(), Fault> {
-    match tokens {
-        Some([_, ..]) => Err(fault::invalid_grant_token()),
-        Some([]) | None => Ok(()),
+/// An alias and the key that it names.
+pub(crate) type Alias = (Arc<Loaded<AliasRow>>, Arc<Loaded<KeyRow>>);
+
+/// Finds an alias and its key, which lists it: both sides change in one batch. But they are read one after the other, and
+/// the alias may be moved or its key be destroyed in between; then they are looked for again. Only if the store itself has
+/// the one without the other was an alias put back, or a key removed, by somebody.
+pub(crate) fn alias_and_key(
+    reader: &mut Reader<'_>,
+    account: AccountId,
+    name: &AliasName,
+) -> Result<Option<Alias>, Fault> {
+    let lists = |key: &KeyRow| key.account() == account && key.aliases().binary_search(name).is_ok();
+    let Some(mut alias) = reader.alias(account, name).map_err(fault::records)? else { return Ok(None) };
+    if let Some(key) = reader.key(&alias.target).map_err(fault::records)?.filter(|key| lists(key)) {
+        return Ok(Some((alias, key)));
     }
+    for _ in 0..limits::DECISION_ATTEMPTS_MAX {
+        // In this order: an alias that is still the same after the key was read was the same when the key was read.
+        let key = reader.stored_key(&alias.target).map_err(fault::records)?;
+        if let Some(key) = key.as_ref().filter(|key| lists(key)) {
+            return Ok(Some((alias, Arc::clone(key))));
+        }
+        let Some(again) = reader.stored_alias(account, name).map_err(fault::records)? else {
+            return Ok(None);
+        };
+        if again.version() == alias.version() {
+            return Err(fault::records(contradiction(reader, &alias, key.is_some())));
+        }
+        alias = again;
+    }
+    Err(fault::too_many_changes())
+}
+
+fn contradiction(reader: &Reader<'_>, alias: &Loaded<AliasRow>, has_key: bool) -> RecordsError {
+    if has_key {
+        let address = alias.address().to_string();
+        return RecordsError::BadRow { address, reason: "its target does not list it", source: None };
+    }
+    RecordsError::MissingRow { address: KeyRow::address(reader.region(), &alias.target).to_string() }
 }

@@ -1,24 +1,17 @@
 //! A key's row as KeyMetadata.
 
-use strongroom_records::{KeyOrigin, KeyRow, KeySpec, KeyState, KeyUsage};
-use strongroom_wire::{
-    EncryptionAlgorithmSpec, KeyManagerType, KeyMetadata, KeySpec as WireKeySpec, KeyState as WireKeyState,
-    KeyUsageType, OriginType,
-};
+use strongroom_records::{KeyRow, KeyState};
+use strongroom_types::KeySpec;
+use strongroom_wire::{KeyManagerType, KeyMetadata, KeyState as WireKeyState};
+
+use crate::specs::{self, Algorithms};
 
 /// Presence rules: AWS KMS API reference, KeyMetadata. `Description` is an empty string when there is none.
 pub(crate) fn key_metadata(key: &KeyRow) -> KeyMetadata {
-    let spec = match key.spec() {
-        KeySpec::SymmetricDefault => WireKeySpec::SymmetricDefault,
-    };
-    let (usage, encryption_algorithms) = match key.usage() {
-        KeyUsage::EncryptDecrypt => {
-            (KeyUsageType::EncryptDecrypt, vec![EncryptionAlgorithmSpec::SymmetricDefault])
-        }
-    };
-    let origin = match key.origin() {
-        KeyOrigin::AwsKms => OriginType::AwsKms,
-    };
+    let spec = specs::wire_spec(key.spec());
+    let lists = Algorithms::of(key.spec(), key.usage());
+    // Asymmetric and HMAC keys have one material for life, and AWS does not name it.
+    let named_material = key.current_material().filter(|_| key.spec() == KeySpec::SymmetricDefault);
     KeyMetadata {
         aws_account_id: Some(key.account().to_string()),
         key_id: key.key_id().to_string(),
@@ -26,16 +19,20 @@ pub(crate) fn key_metadata(key: &KeyRow) -> KeyMetadata {
         creation_date: Some(key.created()),
         enabled: Some(key.state() == KeyState::Enabled),
         description: Some(key.description().to_owned()),
-        key_usage: Some(usage),
+        key_usage: Some(specs::wire_usage(key.usage())),
         key_state: Some(wire_state(key.state())),
-        origin: Some(origin),
+        origin: Some(specs::wire_origin(key.origin())),
         key_manager: Some(KeyManagerType::Customer),
         customer_master_key_spec: Some(spec),
         key_spec: Some(spec),
-        encryption_algorithms: Some(encryption_algorithms),
+        encryption_algorithms: lists.encryption,
+        signing_algorithms: lists.signing,
+        mac_algorithms: lists.mac,
+        key_agreement_algorithms: lists.agreement,
+        encapsulation_algorithms: lists.encapsulation,
         multi_region: Some(false),
         deletion_date: key.deletion_date(),
-        current_key_material_id: key.current_material().map(|material| material.id.to_string()),
+        current_key_material_id: named_material.map(|material| material.id.to_string()),
         ..KeyMetadata::default()
     }
 }

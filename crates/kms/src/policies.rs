@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{
-    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
-use strongroom_policy::{Action, KeyPolicy, PolicyError, Principal, check_length, would_lock_out};
+use strongroom_policy::{
+    Action, IdentityPolicies, KeyPolicy, LockoutQuestion, NoFacts, PolicyError, Principal, check_length,
+    would_lock_out,
+};
 use strongroom_records::{KeyRow, Loaded, Writes};
 use strongroom_types::{AccountId, KeyArn, Partition, limits};
 use strongroom_wire::{
@@ -31,6 +34,8 @@ pub(crate) struct PutKeyPolicy;
 pub(crate) struct ProposedPolicy {
     text: String,
     parsed: Result<KeyPolicy, PolicyProblem>,
+    /// Whether whoever proposes it could not change it any more.
+    locks_out: bool,
 }
 
 enum PolicyProblem {
@@ -39,14 +44,27 @@ enum PolicyProblem {
 }
 
 impl ProposedPolicy {
-    /// Parses the policy and looks its principals up: a principal must exist.
-    pub(crate) fn read(text: &str, reader: &Reader<'_>) -> Result<Self, Fault> {
+    /// Parses the policy of the key `arn` and looks its principals up: a principal must exist. `row` is the key, if there
+    /// is one yet, and `facts` are those of the request, since a condition of the policy may ask for them.
+    pub(crate) fn read(
+        text: &str,
+        reader: &Reader<'_>,
+        arn: &KeyArn,
+        row: Option<&KeyRow>,
+        facts: RequestFacts<'_>,
+    ) -> Result<Self, Fault> {
         let has_account = |account| reader.has_account(account).map_err(fault::records);
-        Self::parse(text, reader.region().partition(), has_account)
+        let mut proposed = Self::parse(text, reader.region().partition(), has_account)?;
+        if let Ok(policy) = &proposed.parsed {
+            let facts = RequestFacts { policy_name: Some(DEFAULT), ..facts };
+            proposed.locks_out = reader.would_lock_out(policy, arn, row, facts);
+        }
+        Ok(proposed)
     }
 
-    /// The same, where something else than a reader knows which accounts there are.
-    pub(crate) fn parse(
+    /// The same, where something else than a reader knows which accounts there are, and nobody is asked whether they
+    /// are locked out.
+    fn parse(
         text: &str,
         partition: Partition,
         has_account: impl FnMut(AccountId) -> Result<bool, Fault>,
@@ -56,28 +74,28 @@ impl ProposedPolicy {
             Ok(policy) if principals_exist(&policy, partition, has_account)? => Ok(policy),
             Ok(_) => Err(PolicyProblem::UnknownPrincipal),
         };
-        Ok(Self { text: text.to_owned(), parsed })
+        Ok(Self { text: text.to_owned(), parsed, locks_out: false })
     }
 
-    /// The policy's text and its compiled form, if it may stand on the key `arn` at the wish of this caller.
-    pub(crate) fn judge<Op: Operation>(
-        &self,
-        permit: &Permit<Op>,
+    /// A policy that the account's root user proposes when there is nothing of a request yet, for the key `arn`.
+    pub(crate) fn of_root(
+        text: &str,
         arn: &KeyArn,
-        bypass_lockout_check: bool,
-    ) -> Result<(String, KeyPolicy), Fault> {
-        self.judge_for(permit.caller().principal(), arn, bypass_lockout_check)
+        has_account: impl FnMut(AccountId) -> Result<bool, Fault>,
+    ) -> Result<Self, Fault> {
+        let mut proposed = Self::parse(text, arn.region.partition(), has_account)?;
+        if let Ok(policy) = &proposed.parsed {
+            let (policies, principal) = (&IdentityPolicies::default(), &Principal::AccountRoot(arn.account));
+            let question = LockoutQuestion { facts: &NoFacts, key: arn, policies, principal };
+            proposed.locks_out = would_lock_out(policy, &question);
+        }
+        Ok(proposed)
     }
 
-    /// The same, at the wish of this principal.
-    pub(crate) fn judge_for(
-        &self,
-        principal: &Principal,
-        arn: &KeyArn,
-        bypass_lockout_check: bool,
-    ) -> Result<(String, KeyPolicy), Fault> {
+    /// The policy's text and its compiled form, if it may stand on its key.
+    pub(crate) fn judge(&self, bypass_lockout_check: bool) -> Result<(String, KeyPolicy), Fault> {
         let policy = self.parsed.as_ref().map_err(PolicyProblem::to_fault)?;
-        if !bypass_lockout_check && would_lock_out(policy, principal, arn) {
+        if !bypass_lockout_check && self.locks_out {
             let message = "The new key policy will not allow you to update the key policy in the future.";
             return Err(Fault::new(ErrorKind::MalformedPolicyDocument, message));
         }
@@ -93,10 +111,11 @@ fn principals_exist(
 ) -> Result<bool, Fault> {
     for principal in policy.principals() {
         let mut looked_up = Ok(false);
-        let exists = principal.exists(partition, |account| {
+        let account_exists = |account| {
             looked_up = has_account(account);
             matches!(looked_up, Ok(true))
-        });
+        };
+        let exists = principal.exists(partition, account_exists, |_| false);
         looked_up?;
         if !exists {
             return Ok(false);
@@ -139,6 +158,11 @@ impl Operation for GetKeyPolicy {
         Ok(Targets { rows: key, checks })
     }
 
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        let policy_name = Some(request.policy_name.as_deref().unwrap_or(DEFAULT));
+        RequestFacts { policy_name, ..RequestFacts::default() }
+    }
+
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         match permit.request().policy_name.as_deref() {
             None | Some(DEFAULT) => {}
@@ -168,6 +192,10 @@ impl Operation for ListKeyPolicies {
         let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::ListKeyPolicies)?;
         let checks = Checks::one(Check::key(Action::ListKeyPolicies, &key));
         Ok(Targets { rows: key, checks })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     /// Every key has its one policy, so the first page is the last and no marker is ever given out.
@@ -204,8 +232,17 @@ impl Operation for PutKeyPolicy {
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
         let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::PutKeyPolicy)?;
         let checks = Checks::one(Check::key(Action::PutKeyPolicy, &key));
-        let policy = ProposedPolicy::read(&request.policy, reader)?;
+        let facts = Self::facts(request, Action::PutKeyPolicy);
+        let policy = ProposedPolicy::read(&request.policy, reader, key.arn(), Some(&key), facts)?;
         Ok(Targets { rows: (key, policy), checks })
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts {
+            bypasses_lockout_check: Some(request.bypass_policy_lockout_safety_check.unwrap_or(false)),
+            policy_name: Some(request.policy_name.as_deref().unwrap_or(DEFAULT)),
+            ..RequestFacts::default()
+        }
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -219,7 +256,7 @@ impl Operation for PutKeyPolicy {
             Some(_) => return Err(fault::no_such_policy()),
         }
         let bypass = request.bypass_policy_lockout_safety_check.unwrap_or(false);
-        let (text, policy) = proposed.judge(permit, key.arn(), bypass)?;
+        let (text, policy) = proposed.judge(bypass)?;
         let mut row = (***key).clone();
         row.set_policy(text, policy);
         let mut writes = Writes::default();

@@ -1,7 +1,9 @@
 //! GenerateRandom.
 
 use strongroom_audit::Value;
-use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
+};
 use strongroom_policy::Action;
 use strongroom_wire::{GenerateRandomReply, GenerateRandomRequest};
 
@@ -19,6 +21,10 @@ impl Operation for GenerateRandom {
     fn targets(_: &Self::Request, _: &mut Reader<'_>) -> Result<Targets<()>, Fault> {
         let check = Check::Account { action: Action::GenerateRandom };
         Ok(Targets { rows: (), checks: Checks::one(check) })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

@@ -17,10 +17,11 @@ use std::fmt::Display;
 use strongroom_audit::{Event, EventKind, EventSource, Identity, Parameters, Resource, Value};
 use strongroom_crypto::{CryptoError, GivenMaterial, Keyring};
 use strongroom_pipeline::{Fault, Operation};
-use strongroom_policy::{KeyPolicy, Principal};
+use strongroom_policy::KeyPolicy;
 use strongroom_records::{KeyRow, Material, NewKey, OutboxRow, Writes};
 use strongroom_types::{
-    AccountId, AliasArn, AliasName, Credential, Env, KeyArn, KeyId, RegionName, RequestId, Tag, limits,
+    AccountId, AliasArn, AliasName, Credential, Env, KeyArn, KeyId, KeySpec, KeyUsage, RegionName, RequestId,
+    Tag, limits,
 };
 use strongroom_wire::{CreateAliasRequest, CreateKeyRequest, Tag as WireTag};
 
@@ -187,7 +188,7 @@ impl CheckedKey {
             None => keyring.generate_symmetric(region, key_id)?,
         };
         let created = recorder.env.now();
-        let mut key = KeyRow::symmetric(NewKey {
+        let mut key = KeyRow::new(NewKey {
             region: region.clone(),
             account: *account,
             key_id: *key_id,
@@ -195,7 +196,10 @@ impl CheckedKey {
             description: request.description.clone().unwrap_or_default(),
             policy_text,
             policy,
+            spec: KeySpec::SymmetricDefault,
+            usage: KeyUsage::EncryptDecrypt,
             material: Material { id, wrapped, created },
+            public_key: None,
         });
         for tag in tags {
             key.set_tag(tag);
@@ -238,8 +242,7 @@ fn region_of(key: &SeedKey, regions: &[RegionName], place: Place) -> Result<Regi
 /// The account's root user proposes it, and it must not lock that user out.
 fn policy_of(text: Option<&str>, arn: &KeyArn) -> Result<(String, KeyPolicy), Fault> {
     let Some(text) = text else { return keys::default_policy(arn) };
-    let proposed = ProposedPolicy::parse(text, arn.region.partition(), |account| Ok(account == arn.account))?;
-    proposed.judge_for(&Principal::AccountRoot(arn.account), arn, false)
+    ProposedPolicy::of_root(text, arn, |account| Ok(account == arn.account))?.judge(false)
 }
 
 fn aliases_of(names: &[String]) -> Result<Vec<AliasName>, Fault> {

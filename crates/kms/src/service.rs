@@ -4,14 +4,20 @@ use strongroom_pipeline::{Answer, Visit};
 use strongroom_wire::{self as wire, Operation};
 
 use crate::aliases::{CreateAlias, DeleteAlias, ListAliases, UpdateAlias};
+use crate::data_key_pairs::{GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext};
 use crate::data_keys::{GenerateDataKey, GenerateDataKeyWithoutPlaintext};
 use crate::deletion::{CancelKeyDeletion, ScheduleKeyDeletion};
 use crate::descriptions::UpdateKeyDescription;
 use crate::encryption::{Decrypt, Encrypt, ReEncrypt};
 use crate::fault;
+use crate::grants::{CreateGrant, ListGrants, ListRetirableGrants, RetireGrant, RevokeGrant};
 use crate::keys::{CreateKey, DescribeKey, ListKeys};
+use crate::macs::{GenerateMac, VerifyMac};
 use crate::policies::{GetKeyPolicy, ListKeyPolicies, PutKeyPolicy};
+use crate::public_keys::GetPublicKey;
 use crate::random::GenerateRandom;
+use crate::shared_secrets::{Decapsulate, DeriveSharedSecret, Encapsulate};
+use crate::signing::{Sign, Verify};
 use crate::states::{DisableKey, EnableKey};
 use crate::tags::{ListResourceTags, TagResource, UntagResource};
 
@@ -41,42 +47,29 @@ macro_rules! operations {
 operations! {
     hot: Decrypt, DescribeKey, Encrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom, ReEncrypt;
     built:
-    CancelKeyDeletion, CreateAlias, CreateKey, DeleteAlias, DisableKey, EnableKey, GetKeyPolicy, ListAliases,
-    ListKeyPolicies, ListKeys, ListResourceTags, PutKeyPolicy, ScheduleKeyDeletion, TagResource, UntagResource,
-    UpdateAlias, UpdateKeyDescription;
+    CancelKeyDeletion, CreateAlias, CreateGrant, CreateKey, Decapsulate, DeleteAlias, DeriveSharedSecret, DisableKey,
+    EnableKey, Encapsulate, GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext, GenerateMac, GetKeyPolicy,
+    GetPublicKey, ListAliases, ListGrants, ListKeyPolicies, ListKeys, ListResourceTags, ListRetirableGrants,
+    PutKeyPolicy, RetireGrant, RevokeGrant, ScheduleKeyDeletion, Sign, TagResource, UntagResource, UpdateAlias,
+    UpdateKeyDescription, Verify, VerifyMac;
     not_built:
     ConnectCustomKeyStore => ConnectCustomKeyStoreRequest,
     CreateCustomKeyStore => CreateCustomKeyStoreRequest,
-    CreateGrant => CreateGrantRequest,
-    Decapsulate => DecapsulateRequest,
     DeleteCustomKeyStore => DeleteCustomKeyStoreRequest,
     DeleteImportedKeyMaterial => DeleteImportedKeyMaterialRequest,
-    DeriveSharedSecret => DeriveSharedSecretRequest,
     DescribeCustomKeyStores => DescribeCustomKeyStoresRequest,
     DisableKeyRotation => DisableKeyRotationRequest,
     DisconnectCustomKeyStore => DisconnectCustomKeyStoreRequest,
     EnableKeyRotation => EnableKeyRotationRequest,
-    Encapsulate => EncapsulateRequest,
-    GenerateDataKeyPair => GenerateDataKeyPairRequest,
-    GenerateDataKeyPairWithoutPlaintext => GenerateDataKeyPairWithoutPlaintextRequest,
-    GenerateMac => GenerateMacRequest,
     GetKeyLastUsage => GetKeyLastUsageRequest,
     GetKeyRotationStatus => GetKeyRotationStatusRequest,
     GetParametersForImport => GetParametersForImportRequest,
-    GetPublicKey => GetPublicKeyRequest,
     ImportKeyMaterial => ImportKeyMaterialRequest,
-    ListGrants => ListGrantsRequest,
     ListKeyRotations => ListKeyRotationsRequest,
-    ListRetirableGrants => ListRetirableGrantsRequest,
     ReplicateKey => ReplicateKeyRequest,
-    RetireGrant => RetireGrantRequest,
-    RevokeGrant => RevokeGrantRequest,
     RotateKeyOnDemand => RotateKeyOnDemandRequest,
-    Sign => SignRequest,
     UpdateCustomKeyStore => UpdateCustomKeyStoreRequest,
     UpdatePrimaryRegion => UpdatePrimaryRegionRequest,
-    Verify => VerifyRequest,
-    VerifyMac => VerifyMacRequest,
 }
 
 #[cfg(test)]

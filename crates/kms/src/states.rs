@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use strongroom_audit::Value;
-use strongroom_pipeline::{Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World};
+use strongroom_pipeline::{
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
+};
 use strongroom_policy::Action;
 use strongroom_records::{KeyRow, Loaded};
 use strongroom_wire::{DisableKeyRequest, EnableKeyRequest, NoReply};
@@ -48,6 +50,10 @@ impl Operation for DisableKey {
         switch_targets(&request.key_id, Action::DisableKey, reader)
     }
 
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
+    }
+
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         switch(permit.rows(), KeyEvent::Disable)
     }
@@ -66,6 +72,10 @@ impl Operation for EnableKey {
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
         switch_targets(&request.key_id, Action::EnableKey, reader)
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

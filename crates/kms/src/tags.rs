@@ -1,14 +1,14 @@
 //! TagResource, UntagResource and ListResourceTags, and what every operation that takes tags asks of them.
 //!
-//! Source: AWS KMS developer guide, "Tags in AWS KMS"; AWS KMS API reference, Tag. Policies do not speak of tags yet; what
-//! they will ask for, the tags of the request and those of the key, stands in what a decision sees.
+//! Source: AWS KMS developer guide, "Tags in AWS KMS"; AWS KMS API reference, Tag. What policies
+//! ask for, the tags of the request and those of the key, stands in what a decision sees.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{
-    Caller, Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, World,
+    Caller, Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
 };
 use strongroom_policy::Action;
 use strongroom_records::{KeyRow, Loaded};
@@ -102,6 +102,10 @@ impl Operation for TagResource {
         targets(&request.key_id, Action::TagResource, reader)
     }
 
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts { tags: Some(&request.tags), ..RequestFacts::default() }
+    }
+
     /// All of the tags are set, or none.
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let key = permit.rows();
@@ -130,6 +134,10 @@ impl Operation for UntagResource {
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
         targets(&request.key_id, Action::UntagResource, reader)
+    }
+
+    fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts { tag_keys: Some(&request.tag_keys), ..RequestFacts::default() }
     }
 
     /// A tag that the key does not have is as good as removed.
@@ -166,6 +174,10 @@ impl Operation for ListResourceTags {
         let size = page_size(request.limit, limits::LIST_TAGS_MAX, limits::LIST_TAGS_MAX)?;
         let Targets { rows: key, checks } = targets(&request.key_id, Action::ListResourceTags, reader)?;
         Ok(Targets { rows: TagPage { key, size }, checks })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

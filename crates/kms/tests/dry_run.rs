@@ -15,6 +15,9 @@ fn would_succeed() -> Refusal {
 fn operations(deployment: &Deployment, key_id: &str) -> Vec<(&'static str, Value)> {
     let blob = deployment.encrypt(ROOT, key_id, b"x");
     vec![
+        ("CreateGrant", json!({ "KeyId": key_id, "GranteePrincipal": OWNER, "Operations": ["Encrypt"] })),
+        ("GenerateDataKeyPair", json!({ "KeyId": key_id, "KeyPairSpec": "ECC_NIST_P256" })),
+        ("GenerateDataKeyPairWithoutPlaintext", json!({ "KeyId": key_id, "KeyPairSpec": "RSA_2048" })),
         ("Decrypt", json!({ "CiphertextBlob": blob, "KeyId": key_id })),
         ("Encrypt", json!({ "KeyId": key_id, "Plaintext": base64(b"x") })),
         ("GenerateDataKey", json!({ "KeyId": key_id, "KeySpec": "AES_256" })),

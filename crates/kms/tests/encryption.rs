@@ -175,26 +175,6 @@ fn nothing_to_decrypt_is_a_missing_member() {
 }
 
 #[test]
-fn grant_tokens_are_of_no_grant() {
-    let deployment = Deployment::new();
-    let key_id = deployment.create_key(ROOT);
-    for (operation, body) in [
-        ("Encrypt", json!({ "KeyId": key_id, "Plaintext": "eA==" })),
-        ("DescribeKey", json!({ "KeyId": key_id })),
-        ("GenerateDataKey", json!({ "KeyId": key_id, "NumberOfBytes": 1 })),
-    ] {
-        let with = |tokens: Value| {
-            let mut body = body.clone();
-            body["GrantTokens"] = tokens;
-            body
-        };
-        let told = deployment.refused(ROOT, operation, with(json!(["token"])));
-        assert_eq!(told.error, "InvalidGrantTokenException", "{operation}");
-        deployment.ok(ROOT, operation, with(json!([])));
-    }
-}
-
-#[test]
 fn recipients_are_not_built_yet() {
     let deployment = Deployment::new();
     let key_id = deployment.create_key(ROOT);

@@ -16,8 +16,8 @@ use strongroom_crypto::{FileRoot, Keyring, KeyringEntry, KeyringName, RootHolder
 use strongroom_kms::Jobs;
 use strongroom_pipeline::{Corridor, JobCorridor, Named, Parts};
 use strongroom_records::{
-    DeploymentRow, DomainKeyRow, KeyRow, KeyState, Limits, Loaded, OutboxRow, Records, RowScope, Writes,
-    check,
+    DeploymentRow, DomainKeyRow, KeyRow, KeyState, Limits, Loaded, OrphanedGrantsRow, OutboxRow, Records,
+    RowScope, Writes, check,
 };
 use strongroom_store::{SqliteStore, Store};
 use strongroom_testkit::env::SeededEnv;
@@ -277,6 +277,57 @@ fn a_due_key_is_destroyed_after_an_hour_of_uptime_past_its_date() {
     process.run_minutes(1);
     process.assert_gone(key_id);
     assert_eq!((process.jobs.stats().keys_destroyed(), process.jobs.stats().failures()), (1, 0));
+}
+
+/// More grants than a batch could delete: they allow nothing from the moment that their key is gone, and are gone soon.
+#[test]
+fn the_grants_of_a_destroyed_key_go_with_it() {
+    let (mut store, mut process) = started();
+    let [key_id, other] = [process.create_key(), process.create_key()];
+    let grant = |key_id: KeyId| {
+        let root = format!("arn:aws:iam::{OWNER}:root");
+        json!({
+            "KeyId": key_id.to_string(), "GranteePrincipal": root, "RetiringPrincipal": root,
+            "Operations": ["Encrypt"],
+        })
+    };
+    let tokens: Vec<_> =
+        (0..120).map(|_| text(&process.ok("CreateGrant", &grant(key_id))["GrantToken"])).collect();
+    let kept = text(&process.ok("CreateGrant", &grant(other))["GrantId"]);
+    process.schedule(key_id, process.in_(MINUTE));
+    process.run_minutes(60);
+    assert!(process.key(key_id).is_some());
+    // The process dies between the destruction and the removal of the grants.
+    let row = process.records.key(&us(), &key_id).unwrap().unwrap();
+    let mut writes = Writes::default();
+    writes.delete(&row);
+    let index = strongroom_records::AccountKeyRow::address(&us(), row.account(), &key_id);
+    writes.delete(&process.records.load::<strongroom_records::AccountKeyRow>(&index).unwrap().unwrap());
+    let key_created = row.created();
+    let address = OrphanedGrantsRow::address(&us(), &key_id, key_created);
+    writes.create(address, OrphanedGrantsRow { key_id, key_created });
+    process.records.commit_blocking(writes, Vec::new()).unwrap();
+    process = process.restart(&mut store);
+    process.assert_clean();
+    let retire = json!({ "GrantToken": tokens[7] });
+    assert_eq!(process.call(ROOT, "RetireGrant", &retire).unwrap_err().0, "InvalidGrantTokenException");
+    let mine = json!({ "RetiringPrincipal": format!("arn:aws:iam::{OWNER}:root") });
+    let listed = process.ok("ListRetirableGrants", &mine);
+    assert_eq!(
+        (listed["Grants"].as_array().unwrap().len(), &listed["Grants"][0]["GrantId"]),
+        (1, &json!(kept))
+    );
+    process.run_minutes(1);
+    process.assert_gone(key_id);
+    assert_eq!(
+        process.ok("ListGrants", &json!({ "KeyId": other.to_string() }))["Grants"][0]["GrantId"],
+        json!(kept)
+    );
+    assert_eq!(process.jobs.stats().failures(), 0);
+    // And by the job that destroys keys.
+    process.schedule(other, process.in_(MINUTE));
+    process.run_minutes(62);
+    process.assert_gone(other);
 }
 
 #[test]

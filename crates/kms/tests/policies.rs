@@ -97,13 +97,13 @@ fn a_policy_has_32768_characters_and_no_more() {
 }
 
 #[test]
-fn what_is_not_enforced_yet_is_not_stored() {
+fn what_cannot_be_enforced_is_not_stored() {
     let deployment = Deployment::new();
     let key_id = deployment.create_key(ROOT);
     let before = get(&deployment, &key_id);
     let mut statement =
         json!({ "Effect": "Allow", "Principal": root_of(OWNER), "Action": "kms:*", "Resource": "*" });
-    statement["Condition"] = json!({ "StringEquals": { "kms:ViaService": "s3.us-east-1.amazonaws.com" } });
+    statement["Condition"] = json!({ "NumericLessThan": { "kms:TrailingDaysWithoutKeyUsage": 90 } });
     let text = json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();
     assert_eq!(put(&deployment, &key_id, &text).unwrap_err().error, "UnsupportedOperationException");
     assert_eq!(get(&deployment, &key_id), before);

@@ -17,7 +17,8 @@ const EVENTS: &str = include_str!("states/events.txt");
 const OPERATIONS: &str = include_str!("states/operations.txt");
 
 /// The operations that are about no key, or make one.
-const WITHOUT_KEY: [Operation; 3] = [Operation::CreateKey, Operation::GenerateRandom, Operation::ListKeys];
+const WITHOUT_KEY: [Operation; 4] =
+    [Operation::CreateKey, Operation::GenerateRandom, Operation::ListKeys, Operation::ListRetirableGrants];
 /// The operations that are there to move a key to another state.
 const EVENT_OPERATIONS: [&str; 4] = ["CancelKeyDeletion", "DisableKey", "EnableKey", "ScheduleKeyDeletion"];
 
@@ -38,13 +39,16 @@ const ANSWERS: [(&str, &str, &str); 9] = [
 struct Scene<'a> {
     key_id: &'a str,
     blob: &'a str,
+    grant_id: &'a str,
     other: &'a str,
     other_blob: &'a str,
+    /// What the key made, or takes, for the operation: a signature, a MAC, an encapsulation, a public key.
+    proof: &'a str,
 }
 
 /// The operations that are about one key, each ready to be sent. `alias/old` is the key's, `alias/other` the other's.
 fn operations(scene: &Scene<'_>) -> Vec<(&'static str, &'static str, Value)> {
-    let Scene { key_id, blob, other, other_blob } = scene;
+    let Scene { key_id, blob, grant_id, other, other_blob, proof } = scene;
     let policy = common::policy("Allow", json!("*"), json!("kms:*"));
     let key = json!({ "KeyId": key_id });
     let with = |more: Value| {
@@ -53,33 +57,103 @@ fn operations(scene: &Scene<'_>) -> Vec<(&'static str, &'static str, Value)> {
         body
     };
     let tags = json!([{ "TagKey": "new", "TagValue": "" }]);
+    let grant = with(json!({ "GranteePrincipal": OWNER, "Operations": ["Encrypt"] }));
+    let ended = with(json!({ "GrantId": grant_id }));
+    let signing = json!({ "Message": base64(b"m"), "SigningAlgorithm": "ECDSA_SHA_256" });
     vec![
         ("CancelKeyDeletion", "", key.clone()),
         ("CreateAlias", "", json!({ "AliasName": "alias/new", "TargetKeyId": key_id })),
+        ("CreateGrant", "", grant.clone()),
+        ("CreateGrant", " dry", {
+            let mut grant = grant;
+            grant["DryRun"] = json!(true);
+            grant
+        }),
         ("Decrypt", "", json!({ "CiphertextBlob": blob })),
         ("Decrypt", " dry", json!({ "CiphertextBlob": blob, "DryRun": true })),
+        (
+            "Decapsulate",
+            "",
+            with(json!({ "EncapsulationAlgorithm": "ML_KEM", "SharedSecretCiphertextBlob": proof })),
+        ),
         ("DeleteAlias", "", json!({ "AliasName": "alias/old" })),
+        ("DeriveSharedSecret", "", with(json!({ "KeyAgreementAlgorithm": "ECDH", "PublicKey": proof }))),
         ("DescribeKey", "", key.clone()),
         ("DisableKey", "", key.clone()),
         ("EnableKey", "", key.clone()),
+        ("Encapsulate", "", with(json!({ "EncapsulationAlgorithm": "ML_KEM" }))),
         ("Encrypt", "", with(json!({ "Plaintext": base64(b"x") }))),
         ("Encrypt", " dry", with(json!({ "Plaintext": base64(b"x"), "DryRun": true }))),
         ("GenerateDataKey", "", with(json!({ "KeySpec": "AES_256" }))),
+        ("GenerateDataKeyPair", "", with(json!({ "KeyPairSpec": "ECC_NIST_P256" }))),
+        ("GenerateDataKeyPairWithoutPlaintext", "", with(json!({ "KeyPairSpec": "ECC_NIST_P256" }))),
         ("GenerateDataKeyWithoutPlaintext", "", with(json!({ "KeySpec": "AES_256" }))),
+        ("GenerateMac", "", with(json!({ "Message": base64(b"m"), "MacAlgorithm": "HMAC_SHA_256" }))),
         ("GetKeyPolicy", "", key.clone()),
+        ("GetPublicKey", "", key.clone()),
         ("ListAliases", "", key.clone()),
+        ("ListGrants", "", key.clone()),
         ("ListKeyPolicies", "", key.clone()),
         ("ListResourceTags", "", key.clone()),
         ("PutKeyPolicy", "", with(json!({ "Policy": policy }))),
         ("ReEncrypt", " from", json!({ "CiphertextBlob": blob, "DestinationKeyId": other })),
         ("ReEncrypt", " to", json!({ "CiphertextBlob": other_blob, "DestinationKeyId": key_id })),
+        ("RetireGrant", "", ended.clone()),
+        ("RevokeGrant", "", ended),
         ("ScheduleKeyDeletion", "", key.clone()),
+        ("Sign", "", with(signing.clone())),
+        (
+            "Sign",
+            " dry",
+            with(json!({ "Message": base64(b"m"), "SigningAlgorithm": "ECDSA_SHA_256", "DryRun": true })),
+        ),
         ("TagResource", "", with(json!({ "Tags": tags }))),
         ("UntagResource", "", with(json!({ "TagKeys": ["old"] }))),
         ("UpdateAlias", " from", json!({ "AliasName": "alias/old", "TargetKeyId": other })),
         ("UpdateAlias", " to", json!({ "AliasName": "alias/other", "TargetKeyId": key_id })),
         ("UpdateKeyDescription", "", with(json!({ "Description": "new" }))),
+        (
+            "Verify",
+            "",
+            with(json!({ "Message": base64(b"m"), "SigningAlgorithm": "ECDSA_SHA_256", "Signature": proof })),
+        ),
+        (
+            "VerifyMac",
+            "",
+            with(json!({ "Message": base64(b"m"), "MacAlgorithm": "HMAC_SHA_256", "Mac": proof })),
+        ),
     ]
+}
+
+/// The key that an operation is tried with, and what it makes of it while it is enabled.
+fn key_for(deployment: &Deployment, operation: &str) -> (String, String) {
+    let (spec, usage) = match operation {
+        "Decapsulate" | "Encapsulate" => ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE"),
+        "DeriveSharedSecret" => ("ECC_NIST_P256", "KEY_AGREEMENT"),
+        "GenerateMac" | "VerifyMac" => ("HMAC_256", "GENERATE_VERIFY_MAC"),
+        "GetPublicKey" | "Sign" | "Verify" => ("ECC_NIST_P256", "SIGN_VERIFY"),
+        _ => ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"),
+    };
+    let tags = json!([{ "TagKey": "old", "TagValue": "" }]);
+    let body = json!({ "KeySpec": spec, "KeyUsage": usage, "Tags": tags });
+    let key_id = deployment.create_key_with(ROOT, body);
+    let (made_by, body, member) = match operation {
+        "Decapsulate" => {
+            ("Encapsulate", json!({ "EncapsulationAlgorithm": "ML_KEM" }), "SharedSecretCiphertextBlob")
+        }
+        "DeriveSharedSecret" => ("GetPublicKey", json!({}), "PublicKey"),
+        "Verify" => {
+            ("Sign", json!({ "Message": base64(b"m"), "SigningAlgorithm": "ECDSA_SHA_256" }), "Signature")
+        }
+        "VerifyMac" => {
+            ("GenerateMac", json!({ "Message": base64(b"m"), "MacAlgorithm": "HMAC_SHA_256" }), "Mac")
+        }
+        _ => return (key_id, String::new()),
+    };
+    let mut body = body;
+    body["KeyId"] = json!(key_id);
+    let proof = common::text(&deployment.ok(ROOT, made_by, body)[member]);
+    (key_id, proof)
 }
 
 /// The answer's code, or the answer itself if it has none.
@@ -114,20 +188,24 @@ fn table(
     let deployment = Deployment::new();
     let other = deployment.create_key(ROOT);
     let other_blob = deployment.encrypt(ROOT, &other, b"x");
-    let nothing = Scene { key_id: NO_KEY, blob: "", other: &other, other_blob: &other_blob };
+    let nothing =
+        Scene { key_id: NO_KEY, blob: "", grant_id: "", other: &other, other_blob: &other_blob, proof: "" };
     let mut rows = Vec::new();
     for (at, (operation, variant, _)) in operations(&nothing).into_iter().enumerate() {
         if !of(operation) {
             continue;
         }
         let cells = KeyState::ALL.iter().map(|state| {
-            let tags = json!([{ "TagKey": "old", "TagValue": "" }]);
-            let key_id = deployment.create_key_with(ROOT, json!({ "Tags": tags }));
-            let blob = deployment.encrypt(ROOT, &key_id, b"x");
+            let (key_id, proof) = key_for(&deployment, operation);
+            let blob = deployment
+                .call(ROOT, "Encrypt", json!({ "KeyId": key_id, "Plaintext": base64(b"x") }))
+                .map_or_else(|_| String::new(), |answer| common::text(&answer["CiphertextBlob"]));
             deployment.create_alias(ROOT, "alias/old", &key_id);
             deployment.create_alias(ROOT, "alias/other", &other);
+            let grant = json!({ "KeyId": key_id, "GranteePrincipal": OWNER, "Operations": ["Decrypt"] });
+            let grant_id = common::text(&deployment.ok(ROOT, "CreateGrant", grant)["GrantId"]);
             deployment.set_state(US, &key_id, *state);
-            let scene = Scene { key_id: &key_id, blob: &blob, ..nothing };
+            let scene = Scene { key_id: &key_id, blob: &blob, grant_id: &grant_id, proof: &proof, ..nothing };
             let (_, _, body) = operations(&scene).swap_remove(at);
             let answer = deployment.call(ROOT, operation, body);
             for alias in ["alias/old", "alias/other", "alias/new"] {
@@ -149,7 +227,7 @@ fn state_of(deployment: &Deployment, key_id: &str) -> String {
 
 #[test]
 fn every_built_operation_is_in_the_table() {
-    let scene = Scene { key_id: NO_KEY, blob: "", other: NO_KEY, other_blob: "" };
+    let scene = Scene { key_id: NO_KEY, blob: "", grant_id: "", other: NO_KEY, other_blob: "", proof: "" };
     let named: BTreeSet<_> = operations(&scene).into_iter().map(|(operation, ..)| operation).collect();
     let built = BUILT.iter().filter(|operation| !WITHOUT_KEY.contains(operation));
     assert_eq!(named, built.map(|operation| operation.name()).collect());
@@ -174,9 +252,9 @@ fn every_operation_in_every_state_answers_as_published() {
         text.push_str(&format!("{number:<5}{state}\n"));
     }
     text.push('\n');
-    text.push_str(&line(("", 33), &numbers, 5));
+    text.push_str(&line(("", 37), &numbers, 5));
     for (name, cells) in rows {
-        text.push_str(&line((&name, 33), &cells, 5));
+        text.push_str(&line((&name, 37), &cells, 5));
     }
     assert_eq!(text, OPERATIONS, "\n{text}");
 }

@@ -1,6 +1,6 @@
 //! What the trail says of each operation, and what it must never hold.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -90,6 +90,56 @@ fn no_plaintext_no_ciphertext_and_no_token_is_recorded() {
 }
 
 #[test]
+fn nothing_that_other_keys_take_or_make_is_recorded() {
+    let deployment = Deployment::new();
+    let marker = base64(b"MESSAGE-MARKER-58213");
+    let create = |spec: &str, usage: &str| {
+        deployment.create_key_with(ROOT, json!({ "KeySpec": spec, "KeyUsage": usage }))
+    };
+    let signing = create("ECC_NIST_P256", "SIGN_VERIFY");
+    let agreeing = create("ECC_NIST_P256", "KEY_AGREEMENT");
+    let peer = deployment.ok(ROOT, "GetPublicKey", json!({ "KeyId": agreeing }))["PublicKey"].clone();
+    let mut secrets = vec!["MESSAGE-MARKER-58213".to_owned(), marker.clone()];
+    for (operation, body, members) in [
+        (
+            "Sign",
+            json!({ "KeyId": signing, "Message": marker, "SigningAlgorithm": "ECDSA_SHA_256" }),
+            &["Signature"][..],
+        ),
+        (
+            "GenerateMac",
+            json!({ "KeyId": create("HMAC_256", "GENERATE_VERIFY_MAC"), "Message": marker, "MacAlgorithm": "HMAC_SHA_256" }),
+            &["Mac"][..],
+        ),
+        (
+            "DeriveSharedSecret",
+            json!({ "KeyId": agreeing, "KeyAgreementAlgorithm": "ECDH", "PublicKey": peer }),
+            &["SharedSecret"][..],
+        ),
+        (
+            "Encapsulate",
+            json!({ "KeyId": create("ML_KEM_512", "ENCAPSULATE_DECAPSULATE"), "EncapsulationAlgorithm": "ML_KEM" }),
+            &["SharedSecret", "SharedSecretCiphertextBlob"][..],
+        ),
+        (
+            "GenerateDataKeyPair",
+            json!({ "KeyId": deployment.create_key(ROOT), "KeyPairSpec": "ECC_NIST_P256" }),
+            &["PrivateKeyPlaintext", "PrivateKeyCiphertextBlob"][..],
+        ),
+    ] {
+        let answer = deployment.ok(ROOT, operation, body);
+        secrets.extend(members.iter().map(|member| common::text(&answer[*member])));
+        let event = event_of(&deployment, operation);
+        assert_eq!((&event["readOnly"], event["resources"].as_array().unwrap().len()), (&json!(true), 1));
+    }
+    let recorded = json!(events(&deployment)).to_string();
+    assert!(recorded.contains(&signing), "the search finds what is there");
+    for secret in &secrets {
+        assert!(!recorded.contains(secret.as_str()), "{secret}");
+    }
+}
+
+#[test]
 fn a_refusal_is_recorded_with_its_parameters_and_its_keys() {
     let deployment = Deployment::new();
     let key_id = deployment.create_key(ROOT);
@@ -148,6 +198,62 @@ fn a_change_is_recorded_with_what_it_made() {
     assert_eq!(event_of(&deployment, "PutKeyPolicy")["requestParameters"]["policyName"], json!("default"));
     deployment.ok(ROOT, "DisableKey", json!({ "KeyId": key_id }));
     assert_eq!(event_of(&deployment, "DisableKey")["responseElements"]["keyId"], arn);
+}
+
+#[test]
+fn grants_are_recorded_with_their_ids_and_without_their_tokens() {
+    for end in ["RetireGrant", "RevokeGrant"] {
+        grant_is_recorded(end);
+    }
+}
+
+fn grant_is_recorded(end: &str) {
+    let deployment = Deployment::new();
+    let key_id = deployment.create_key(ROOT);
+    let arn = json!(key_arn(US, OWNER, &key_id));
+    let root = format!("arn:aws:iam::{OWNER}:root");
+    let body = json!({
+        "KeyId": key_id, "GranteePrincipal": root, "RetiringPrincipal": root, "Operations": ["Encrypt", "Decrypt"],
+        "Constraints": { "EncryptionContextSubset": { "a": "1" } }, "Name": "one",
+    });
+    let answer = deployment.ok(ROOT, "CreateGrant", body);
+    let event = event_of(&deployment, "CreateGrant");
+    let expected = json!({
+        "constraints": { "encryptionContextSubset": { "a": "1" } }, "granteePrincipal": root, "keyId": key_id,
+        "name": "one", "operations": ["Encrypt", "Decrypt"], "retiringPrincipal": root,
+    });
+    assert_eq!(event["requestParameters"], expected);
+    assert_eq!(event["responseElements"], json!({ "grantId": answer["GrantId"], "keyId": arn }));
+    assert_eq!((&event["readOnly"], &event["resources"][0]["ARN"]), (&json!(false), &arn));
+    let ended = match end {
+        "RetireGrant" => json!({ "GrantToken": answer["GrantToken"] }),
+        _ => json!({ "KeyId": key_id, "GrantId": answer["GrantId"] }),
+    };
+    deployment.ok(ROOT, end, ended);
+    let event = event_of(&deployment, end);
+    assert_eq!(event["responseElements"], json!({ "keyId": arn }));
+    assert_eq!(event["resources"][0]["ARN"], arn);
+    match end {
+        "RetireGrant" => {
+            assert_eq!(event["requestParameters"], Value::Null);
+            assert_eq!(event["additionalEventData"]["grantId"], answer["GrantId"]);
+        }
+        _ => assert_eq!(event["requestParameters"], json!({ "grantId": answer["GrantId"], "keyId": key_id })),
+    }
+    deployment.ok(ROOT, "ListGrants", json!({ "KeyId": key_id, "Limit": 5 }));
+    let event = event_of(&deployment, "ListGrants");
+    assert_eq!(
+        (&event["readOnly"], &event["requestParameters"]),
+        (&json!(true), &json!({ "keyId": key_id, "limit": 5 }))
+    );
+    deployment.ok(ROOT, "ListRetirableGrants", json!({ "RetiringPrincipal": root }));
+    assert_eq!(
+        event_of(&deployment, "ListRetirableGrants")["requestParameters"],
+        json!({ "retiringPrincipal": root })
+    );
+    let trail = json!(events(&deployment)).to_string();
+    assert!(trail.contains(&common::text(&answer["GrantId"])));
+    assert!(!trail.contains(&common::text(&answer["GrantToken"])));
 }
 
 #[test]

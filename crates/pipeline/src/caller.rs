@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use strongroom_policy::Principal;
-use strongroom_types::{AccessKeyId, AccountId, RegionName};
+use strongroom_policy::{IdentityPolicies, Principal};
+use strongroom_types::{AccessKeyId, AccountId, RegionName, Tag};
 
 /// The caller of a request whose signature was verified. Holding one is the proof: `authenticate` alone makes it.
 ///
@@ -17,23 +17,47 @@ struct Identity {
     access_key_id: AccessKeyId,
     region: RegionName,
     arn: String,
-    /// The account, as text.
-    principal_id: Option<String>,
+    policies: IdentityPolicies,
+    policy_arn: String,
+    tags: Vec<Tag>,
+    user_id: Option<String>,
 }
 
 impl Caller {
+    /// A caller who needs no identity policies: they would say nothing that its kind does not say already.
     pub(crate) fn new(principal: Principal, access_key_id: AccessKeyId, region: RegionName) -> Self {
-        let partition = region.partition().as_str();
-        let arn = match &principal {
-            Principal::AccountRoot(account) => format!("arn:{partition}:iam::{account}:root"),
-            Principal::Operator => format!("arn:{partition}:strongroom:::operator"),
-        };
-        let principal_id = principal.account().map(|account| account.to_string());
-        Self(Arc::new(Identity { principal, access_key_id, region, arn, principal_id }))
+        Self::with_policies(principal, IdentityPolicies::default(), Vec::new(), access_key_id, region)
+    }
+
+    pub(crate) fn with_policies(
+        principal: Principal,
+        policies: IdentityPolicies,
+        tags: Vec<Tag>,
+        access_key_id: AccessKeyId,
+        region: RegionName,
+    ) -> Self {
+        let arn = principal.arn(region.partition());
+        let policy_arn = principal.policy_arn(region.partition());
+        let user_id = principal.user_id();
+        Self(Arc::new(Identity {
+            principal,
+            access_key_id,
+            region,
+            arn,
+            policies,
+            policy_arn,
+            tags,
+            user_id,
+        }))
     }
 
     pub fn principal(&self) -> &Principal {
         &self.0.principal
+    }
+
+    /// The policies of its identity side.
+    pub fn policies(&self) -> &IdentityPolicies {
+        &self.0.policies
     }
 
     /// The account that the caller belongs to; the operator belongs to none.
@@ -55,7 +79,29 @@ impl Caller {
         &self.0.arn
     }
 
-    pub(crate) fn principal_id(&self) -> Option<&str> {
-        self.0.principal_id.as_deref()
+    /// The ARNs under which a grant may name the caller as its grantee or its retiring principal: its own and, of a
+    /// session, its role's, which does not count where the session or its role is limited (see
+    /// [`Request::is_limited`](strongroom_policy::Request::is_limited)).
+    pub fn grant_arns(&self, is_limited: bool) -> Vec<&str> {
+        match self.0.principal {
+            Principal::AccountRoot(_) | Principal::User(_) => vec![self.arn()],
+            Principal::RoleSession(_) if is_limited => vec![self.arn()],
+            Principal::RoleSession(_) => vec![self.arn(), self.policy_arn()],
+            Principal::Operator | Principal::Service(_) => Vec::new(),
+        }
+    }
+
+    /// The ARN that policies know it by: that of a session is its role's.
+    pub(crate) fn policy_arn(&self) -> &str {
+        &self.0.policy_arn
+    }
+
+    pub(crate) fn tags(&self) -> &[Tag] {
+        &self.0.tags
+    }
+
+    /// CloudTrail's `principalId` and what policies call `aws:userid`; the operator has none.
+    pub fn user_id(&self) -> Option<&str> {
+        self.0.user_id.as_deref()
     }
 }

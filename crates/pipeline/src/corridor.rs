@@ -15,7 +15,8 @@ use strongroom_wire::{self as wire, ErrorKind, FromBody, StsOperation, WireError
 use crate::arrival::{Answer, Arrival};
 use crate::authenticate::{AuthenticationError, Authenticator};
 use crate::caller::Caller;
-use crate::decide::{Ran, decide_and_run};
+use crate::decide::{Place as Where, Ran, decide_and_run};
+use crate::facts::Setting;
 use crate::fault::Fault;
 use crate::operation::{Done, Key, Kind, Operation, Weight};
 use crate::parts::Parts;
@@ -208,15 +209,34 @@ impl Visit {
     }
 
     async fn attempt<Op: Operation>(&self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
-        match Op::weight(request) {
-            Weight::Light => decide_and_run::<Op>(&self.corridor.parts, &self.caller, request),
-            Weight::Heavy => {
-                let (corridor, caller) = (Arc::clone(&self.corridor), self.caller.clone());
-                let request = Arc::clone(request);
-                let run = move || decide_and_run::<Op>(&corridor.parts, &caller, &request);
-                let ran = tokio::task::spawn_blocking(run).await;
-                ran.unwrap_or_else(|error| Ran { keys: Vec::new(), result: Err(Fault::internal(error)) })
+        if Op::weight(request) == Weight::Light {
+            let (parts, setting) = (&self.corridor.parts, Setting::new(&self.arrival, self.time));
+            if let Some(ran) =
+                decide_and_run::<Op>(parts, &self.caller, &setting, request, Where::OnEventLoop)
+            {
+                return ran;
             }
+        }
+        // Boxed, so that the futures of light operations stay small.
+        Box::pin(self.attempt_beside::<Op>(request)).await
+    }
+
+    async fn attempt_beside<Op: Operation>(&self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
+        let (corridor, caller) = (Arc::clone(&self.corridor), self.caller.clone());
+        let request = Arc::clone(request);
+        let Setting { is_secure, source, time, user_agent } = Setting::new(&self.arrival, self.time);
+        let user_agent = user_agent.cloned();
+        let run = move || {
+            let setting = Setting { is_secure, source, time, user_agent: user_agent.as_ref() };
+            decide_and_run::<Op>(&corridor.parts, &caller, &setting, &request, Where::BesideEventLoops)
+        };
+        let ran = tokio::task::spawn_blocking(run).await;
+        let failed = |fault| Ran { keys: Vec::new(), result: Err(fault) };
+        match ran {
+            Ok(Some(ran)) => ran,
+            // Beside the event loops everything can be told.
+            Ok(None) => failed(Fault::internal(RecordsError::Overloaded)),
+            Err(error) => failed(Fault::internal(error)),
         }
     }
 

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use strongroom_policy::{AccessDenied, Decision, Question, Request, Resource, decide};
+use strongroom_policy::{
+    AccessDenied, Decision, IdentitySide, KeyNamed, Principal, Question, Request, Resource, RetireQuestion,
+    decide, decide_retirement, open_to_grants,
+};
 use strongroom_records::Seen;
+use strongroom_types::AliasArn;
 use strongroom_wire::ErrorKind;
 
 use crate::caller::Caller;
+use crate::facts::{CheckFacts, LazyFacts, Setting};
 use crate::fault::Fault;
 use crate::job::{Job, JobDone, JobError, JobReader};
-use crate::operation::{Check, Done, Key, Kind, Operation, World};
+use crate::operation::{Check, Checks, Done, Grant, Key, Kind, Operation, World};
 use crate::parts::Parts;
 use crate::permit::{JobPermit, Permit};
-use crate::reader::Reader;
+use crate::reader::{Granted, Reader};
 
 /// What came of one attempt at an operation.
 pub(crate) struct Ran<Reply> {
@@ -21,27 +26,56 @@ pub(crate) struct Ran<Reply> {
     pub(crate) result: Result<(Done<Reply>, Vec<Seen>), Fault>,
 }
 
-/// One attempt: load what the operation is about, decide, run.
+/// Whether the thread that decides may take its time over the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    BesideEventLoops,
+    OnEventLoop,
+}
+
+/// Why a check was not passed.
+enum Stop {
+    Fault(Fault),
+    /// It cannot be told here: too much must be read first.
+    MustRead,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// One attempt: load what the operation is about, decide, run. `None`: it must be made beside the event loops.
 pub(crate) fn decide_and_run<Op: Operation>(
     parts: &Parts,
     caller: &Caller,
+    setting: &Setting<'_>,
     request: &Arc<Op::Request>,
-) -> Ran<Op::Reply> {
+    place: Place,
+) -> Option<Ran<Op::Reply>> {
     let world = World { env: &*parts.env, keyring: &parts.keyring };
-    let mut reader = Reader::new(&parts.records, caller, &world, Op::KIND == Kind::Change);
+    let mut reader = Reader::new(&parts.records, caller, setting, &world, Op::KIND == Kind::Change);
     let targets = match Op::targets(request, &mut reader) {
         Ok(targets) => targets,
-        Err(fault) => return Ran { keys: Vec::new(), result: Err(fault) },
+        Err(fault) => return Some(Ran { keys: Vec::new(), result: Err(fault) }),
     };
     let keys: Vec<Key> = targets.checks.keys().collect();
+    let authorization = Authorization { caller, checks: &targets.checks, setting };
     for check in targets.checks.iter() {
-        if let Err(fault) = authorize(caller, check) {
-            return Ran { keys, result: Err(fault) };
+        match authorization.authorize::<Op>(check, request, &targets.rows, &mut reader, place) {
+            Ok(()) => {}
+            Err(Stop::Fault(fault)) => return Some(Ran { keys, result: Err(fault) }),
+            Err(Stop::MustRead) => return None,
         }
+    }
+    // Only now: whoever may do nothing to a key learns nothing of it by asking with the token of another.
+    if let Err(fault) = reader.check_grant_tokens(Op::grant_tokens(request), &keys) {
+        return Some(Ran { keys, result: Err(fault) });
     }
     let permit = Permit::<Op>::mint(Arc::clone(request), targets.rows, caller.clone());
     let seen = reader.into_seen();
-    Ran { keys, result: Op::run(&permit, &world).map(|done| (done, seen)) }
+    Some(Ran { keys, result: Op::run(&permit, &world).map(|done| (done, seen)) })
 }
 
 /// One attempt at a job. There is nobody to ask `policy` about: the service may do what it was built to do, and whether
@@ -57,37 +91,116 @@ pub(crate) fn decide_and_run_job<J: Job>(
     Ok((J::run(&permit, &world)?, reader.into_seen()))
 }
 
-/// Asks `policy`; a no is AWS's AccessDeniedException, to the letter.
-fn authorize(caller: &Caller, check: &Check) -> Result<(), Fault> {
-    let principal = caller.principal();
-    let identity = principal.identity_verdict();
-    match check {
-        Check::Account { action } => {
-            let resource = Resource::Account;
-            answer(caller, &Request { action: *action, identity, principal, resource })
+/// What bears on every check of a request.
+struct Authorization<'a> {
+    caller: &'a Caller,
+    checks: &'a Checks,
+    setting: &'a Setting<'a>,
+}
+
+impl Authorization<'_> {
+    /// Asks `policy`, and the caller's grants where the policies have not decided; a no is AWS's AccessDeniedException, to
+    /// the letter.
+    fn authorize<Op: Operation>(
+        &self,
+        check: &Check,
+        request: &Op::Request,
+        rows: &Op::Rows,
+        reader: &mut Reader<'_>,
+        place: Place,
+    ) -> Result<(), Stop> {
+        let caller = self.caller;
+        // The caller's signature was verified: for some that is all.
+        let Some(action) = check.action() else { return Ok(()) };
+        let principal = caller.principal();
+        let ask = || Op::facts(request, action);
+        let key = check.about();
+        let facts = CheckFacts {
+            action,
+            caller,
+            key: key.map(|key| &***key),
+            re_encrypts_on_same_key: self.checks.re_encrypts_on_same_key(),
+            request: LazyFacts::new(&ask),
+            setting: self.setting,
+        };
+        let side = |resource: &str| principal.identity_side(caller.policies(), action, resource, &facts);
+        let on_key = |key: &Key| {
+            let (arn, key_text) = (key.arn(), key.arn_text());
+            let question = Question { action, facts: &facts, key: arn, key_text, principal };
+            (side(key_text), key.policy().decide_key_policy(&question))
+        };
+        let (identity, resource) = match check {
+            Check::AnyCaller => return Ok(()),
+            Check::Account { .. } => (side("*"), Resource::Account),
+            Check::Alias { arn, .. } => (self.side_on_alias(&side, arn), Resource::Alias(arn)),
+            Check::NewKey { .. } => (self.side_on_new_key(&side), Resource::NewKey),
+            Check::Key { key, named, .. } => {
+                let (identity, verdict) = on_key(key);
+                (identity, Resource::Key { arn: key.arn(), named: *named, verdict })
+            }
+            Check::Retire { key, .. } => {
+                let (identity, verdict) = on_key(key);
+                (identity, Resource::Key { arn: key.arn(), named: KeyNamed::ByRequest, verdict })
+            }
+        };
+        let asked = Request { action, identity, principal, resource };
+        let decision = match check {
+            Check::Retire { grant, .. } => self.may_retire(&asked, grant),
+            Check::Account { .. }
+            | Check::Alias { .. }
+            | Check::AnyCaller
+            | Check::Key { .. }
+            | Check::NewKey { .. } => decide(&asked),
+        };
+        // A key without grants, and a caller whom the policies allow, pay nothing for this.
+        if let Some(key) = key.filter(|key| key.grants() > 0)
+            && let Some(operation) = open_to_grants(&asked, &decision)
+        {
+            let facts = Op::grant_facts(request, rows, action);
+            let arns = caller.grant_arns(asked.is_limited());
+            match reader.find_grant(key, operation, &facts, &arns, place == Place::BesideEventLoops)? {
+                Granted::MustRead => return Err(Stop::MustRead),
+                Granted::No => {}
+                Granted::Yes => return Ok(()),
+            }
         }
-        Check::Alias { action, arn } => {
-            let resource = Resource::Alias(arn);
-            answer(caller, &Request { action: *action, identity, principal, resource })
+        Ok(told(caller, &asked, decision)?)
+    }
+
+    /// Asks the grant by whom it may be retired.
+    fn may_retire(&self, asked: &Request<'_>, grant: &Grant) -> Decision {
+        let question = RetireQuestion {
+            caller_arns: &self.caller.grant_arns(asked.is_limited()),
+            grantee: &grant.grantee,
+            issuing_account: grant.issuing_account,
+            retiring: grant.retiring.as_ref(),
+            terms: &grant.terms,
+        };
+        decide_retirement(asked, &question)
+    }
+
+    /// The alias's ARN is written only for those whose policies may speak of it.
+    fn side_on_alias(&self, side: &dyn Fn(&str) -> IdentitySide, arn: &AliasArn) -> IdentitySide {
+        match self.caller.principal() {
+            Principal::AccountRoot(_) | Principal::Operator | Principal::Service(_) => side("*"),
+            Principal::RoleSession(_) | Principal::User(_) => side(&arn.to_string()),
         }
-        // The caller's signature was verified: that is all.
-        Check::AnyCaller => Ok(()),
-        Check::NewKey { action } => {
-            let resource = Resource::NewKey;
-            answer(caller, &Request { action: *action, identity, principal, resource })
-        }
-        Check::Key { action, key, named } => {
-            let arn = key.arn();
-            let question = Question { action: *action, key: arn, principal };
-            let verdict = key.policy().decide_key_policy(&question);
-            let resource = Resource::Key { arn, named: *named, verdict };
-            answer(caller, &Request { action: *action, identity, principal, resource })
+    }
+
+    /// A key that has no id yet is asked for by an ARN that ends before it: `key/*` covers that.
+    fn side_on_new_key(&self, side: &dyn Fn(&str) -> IdentitySide) -> IdentitySide {
+        let region = self.caller.region();
+        match self.caller.account() {
+            None => side("*"),
+            Some(account) => {
+                side(&format!("arn:{}:kms:{region}:{account}:key/", region.partition().as_str()))
+            }
         }
     }
 }
 
-fn answer(caller: &Caller, request: &Request<'_>) -> Result<(), Fault> {
-    match decide(request) {
+fn told(caller: &Caller, request: &Request<'_>, decision: Decision) -> Result<(), Fault> {
+    match decision {
         Decision::Allow(_) => Ok(()),
         Decision::Deny(reason) => {
             let message = AccessDenied::new(caller.arn(), request, reason).to_string();

@@ -229,6 +229,12 @@ impl JobCorridor {
         self.parts().records.domain_key_versions(scope)
     }
 
+    /// Removes grants of destroyed keys, about `rows_max` at most; returns how many. The record of the key's destruction is
+    /// their record, too.
+    pub fn sweep_orphaned_grants(&self, region: &RegionName, rows_max: usize) -> Result<usize, RecordsError> {
+        self.parts().records.sweep_orphaned_grants(region, rows_max)
+    }
+
     /// Removes from the store's log whatever was deleted before this call.
     pub fn truncate_log(&self) -> Result<(), RecordsError> {
         self.parts().records.truncate_log()

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_crypto::Keyring;
-use strongroom_policy::{Action, KeyNamed};
-use strongroom_records::{KeyRow, Loaded, Writes};
+use strongroom_policy::{Action, GrantFacts, KeyNamed};
+use strongroom_records::{GrantRow, KeyRow, Loaded, Writes};
 use strongroom_types::{AliasArn, Env};
 use strongroom_wire::{FromBody, WireReply};
 
+use crate::facts::RequestFacts;
 use crate::fault::Fault;
 use crate::permit::Permit;
 use crate::reader::Reader;
@@ -31,8 +32,28 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// Finds the rows that the request is about and names what the caller must be allowed to do with them.
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault>;
 
+    /// What conditions in policies may ask of this request, on behalf of one of the actions that [`targets`](Self::targets)
+    /// names. Called only when a condition asks. A fact that is left out is absent, and conditions on it are decided so.
+    fn facts(request: &Self::Request, action: Action) -> RequestFacts<'_>;
+
     /// Does it. Pure but for key generation: what is to be written goes out as [`Writes`].
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault>;
+
+    /// The request's grant tokens. Whoever may do what it asks for is refused if one of them is not valid. An operation that
+    /// has them and does not say so takes any: a test holds every built operation to it.
+    fn grant_tokens(_request: &Self::Request) -> &[String] {
+        &[]
+    }
+
+    /// What the request says of itself that a grant may depend on, where it asks for this action. Asked only when no policy
+    /// has decided. A fact that is not told fulfils no constraint.
+    fn grant_facts<'a>(
+        _request: &'a Self::Request,
+        _rows: &'a Self::Rows,
+        _action: Action,
+    ) -> GrantFacts<'a> {
+        GrantFacts::default()
+    }
 
     /// The request as the audit trail tells it: names as CloudTrail has them; no plaintext, no ciphertext, no token.
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)>;
@@ -40,6 +61,9 @@ pub trait Operation: Sized + Send + Sync + 'static {
 
 /// A key's row as a decision sees it, shared with the cache.
 pub type Key = Arc<Loaded<KeyRow>>;
+
+/// A grant's row as a decision sees it.
+pub type Grant = Arc<Loaded<GrantRow>>;
 
 /// Whether an operation can change anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,12 +101,36 @@ pub enum Check {
     Key { action: Action, key: Key, named: KeyNamed },
     /// The action on a key that is about to be made: the identity side decides alone.
     NewKey { action: Action },
+    /// RetireGrant on a grant, which itself says by whom; the policies only forbid.
+    Retire { key: Key, grant: Grant },
 }
 
 impl Check {
     /// The action on a key that the request named.
     pub fn key(action: Action, key: &Key) -> Self {
         Self::Key { action, key: Arc::clone(key), named: KeyNamed::ByRequest }
+    }
+}
+
+impl Check {
+    /// The action that must be allowed; none, where it is enough to be a caller.
+    pub(crate) fn action(&self) -> Option<Action> {
+        match self {
+            Self::Account { action }
+            | Self::Alias { action, .. }
+            | Self::Key { action, .. }
+            | Self::NewKey { action } => Some(*action),
+            Self::AnyCaller => None,
+            Self::Retire { .. } => Some(Action::RetireGrant),
+        }
+    }
+
+    /// The key that it is about.
+    pub(crate) fn about(&self) -> Option<&Key> {
+        match self {
+            Self::Key { key, .. } | Self::Retire { key, .. } => Some(key),
+            Self::Account { .. } | Self::Alias { .. } | Self::AnyCaller | Self::NewKey { .. } => None,
+        }
     }
 }
 
@@ -106,12 +154,25 @@ impl Checks {
         self.0.iter().flatten()
     }
 
+    /// Whether source and destination of a ReEncrypt are one key; nothing if it is none.
+    pub(crate) fn re_encrypts_on_same_key(&self) -> Option<bool> {
+        let key_of = |wanted| {
+            self.iter().find_map(|check| match check {
+                Check::Key { action, key, .. } if *action == wanted => Some(key.key_id()),
+                Check::Account { .. }
+                | Check::Alias { .. }
+                | Check::AnyCaller
+                | Check::Key { .. }
+                | Check::NewKey { .. }
+                | Check::Retire { .. } => None,
+            })
+        };
+        Some(key_of(Action::ReEncryptFrom)? == key_of(Action::ReEncryptTo)?)
+    }
+
     /// The keys among the resources, for the audit record.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        self.iter().filter_map(|check| match check {
-            Check::Key { key, .. } => Some(Arc::clone(key)),
-            Check::Account { .. } | Check::Alias { .. } | Check::AnyCaller | Check::NewKey { .. } => None,
-        })
+        self.iter().filter_map(Check::about).map(Arc::clone)
     }
 }
 

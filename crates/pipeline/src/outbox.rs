@@ -5,8 +5,11 @@
 //! process left as soon as it is known what of it the journal has already (`recorded.rs`): events are known by their ids, and
 //! none is appended twice.
 //!
-//! Rows are handed over when their commit is acknowledged. One whose commit had an unknown outcome that nobody settled is
-//! handed over by nobody; so the drainer walks the outbox itself, a page at a time, and takes what it does not know.
+//! Rows are handed over by the committing thread: when their commit is acknowledged, and after an unknown outcome as soon as
+//! the store can be read again, at the latest when the thread ends. So no record waits, and an orderly end leaves none. The
+//! thread goes by what it remembers and looks at a row once. What did not open at that moment is handed over by nobody; so
+//! the drainer also walks the outbox itself, a page at a time, by what is stored and not by what anybody remembers, and
+//! takes what it does not know. Neither replaces the other: the walk comes a minute later, and not at the end.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
@@ -354,12 +357,17 @@ impl Drain {
                     drop(self.drained.drain(..due.len()));
                     due.iter().for_each(|stub| self.forget(stub));
                 }
-                // An earlier attempt whose outcome was unknown did delete it. The others are tried again.
+                // An earlier attempt whose outcome was unknown may have deleted it. The others are tried again.
                 Err(CommitError::Conflict { address }) => {
-                    tracing::warn!(row = address, "an outbox row was deleted already");
                     let Some(gone) = due.iter().find(|stub| stub.address().as_str() == address) else {
                         return;
                     };
+                    // INVARIANT: a row that is there is known. Otherwise the walk would append its record once more.
+                    if !matches!(self.records.load::<OutboxRow>(gone.address()), Ok(None)) {
+                        tracing::warn!(row = address, "an outbox row could not be deleted");
+                        return;
+                    }
+                    tracing::warn!(row = address, "an outbox row was deleted already");
                     self.drained.retain(|(_, stub)| stub.address() != gone.address());
                     self.forget(gone);
                 }

@@ -47,6 +47,9 @@ pub(crate) fn event<'a>(kind: EventKind, beginning: &Beginning<'a>, end: End<'a>
     let (identity_kind, account) = match caller.principal() {
         Principal::AccountRoot(account) => (IdentityKind::Root, Some(*account)),
         Principal::Operator => (IdentityKind::Operator, None),
+        Principal::RoleSession(session) => (IdentityKind::AssumedRole, Some(session.role.account)),
+        Principal::Service(_) => (IdentityKind::Service, None),
+        Principal::User(user) => (IdentityKind::User, Some(user.account)),
     };
     let mut resources: Vec<Resource<'a>> = Vec::with_capacity(end.keys.len() + end.resources.len());
     for key in end.keys {
@@ -71,7 +74,7 @@ pub(crate) fn event<'a>(kind: EventKind, beginning: &Beginning<'a>, end: End<'a>
             kind: identity_kind,
             account,
             arn: Some(Cow::Borrowed(caller.arn())),
-            principal_id: caller.principal_id().map(Cow::Borrowed),
+            principal_id: caller.user_id().map(Cow::Borrowed),
             access_key_id: Some(Cow::Borrowed(caller.access_key_id().as_str())),
             invoked_by: None,
         },

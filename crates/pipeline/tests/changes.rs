@@ -168,7 +168,7 @@ fn records_wait_for_a_journal_that_fails_and_come_once() {
 
 #[test]
 fn rows_that_could_not_be_deleted_are_deleted_later() {
-    for fault in [Fault::Fail, Fault::UnknownApplied, Fault::UnknownDropped] {
+    for fault in [Fault::Conflict, Fault::Fail, Fault::UnknownApplied, Fault::UnknownDropped] {
         let house = House::new();
         let key_id = house.create_key(None);
         let first = drained_change(&house, &key_id);

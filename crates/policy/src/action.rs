@@ -3,7 +3,7 @@
 //! The list is closed: the operations of AWS KMS (API version 2014-11-01) and the three permissions that are no
 //! operation. ReEncrypt is not among them: it asks for ReEncryptFrom on one key and ReEncryptTo on the other.
 
-use crate::glob::{Case, Glob};
+use crate::glob::{Case, Pattern};
 
 /// Whose decision an action is, and whether another account may ask for it.
 ///
@@ -139,11 +139,17 @@ impl ActionSet {
     /// actions of other services are legal and match nothing. `None` if the text has not the form of an action:
     /// `*`, or a service's name, a colon and an action's name, both with wildcards if they like.
     pub fn matching(pattern: &str) -> Option<Self> {
-        let glob = Glob::new(pattern, Case::Ignored);
+        let glob = Pattern::glob(pattern, Case::Ignored);
         if !glob.is_any() && !is_action_pattern(pattern) {
             return None;
         }
-        Some(Action::ALL.iter().copied().filter(|action| glob.matches(action.name().as_bytes())).collect())
+        Some(
+            Action::ALL
+                .iter()
+                .copied()
+                .filter(|action| glob.matches_literally(action.name().as_bytes()))
+                .collect(),
+        )
     }
 
     pub const fn contains(self, action: Action) -> bool {
@@ -157,6 +163,12 @@ impl ActionSet {
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// All other actions.
+    #[must_use]
+    pub fn complement(self) -> Self {
+        Action::ALL.iter().copied().filter(|action| !self.contains(*action)).collect()
     }
 
     pub fn iter(self) -> impl Iterator<Item = Action> {

@@ -56,7 +56,11 @@ mod tests {
             assert!(text.contains(&format!("\"arn:{}:iam::000000000001:root\"", partition.as_str())));
             let policy = KeyPolicy::parse(&text).unwrap();
             assert_eq!(policy.sid(0), Some("Enable IAM User Permissions"));
-            assert!(policy.principals().all(|principal| principal.exists(partition, |id| id == account)));
+            assert!(policy.principals().all(|principal| principal.exists(
+                partition,
+                |id| id == account,
+                |_| false
+            )));
         }
     }
 }

@@ -45,21 +45,33 @@ impl fmt::Display for AccessDenied<'_> {
         write!(f, "User: {} is not authorized to perform: {action}", self.caller_arn)?;
         self.write_resource(f)?;
         match self.reason {
-            DenyReason::ExplicitDenyInIdentityPolicy => {
+            DenyReason::ExplicitDenyInBoundary(_) => {
+                f.write_str(" with an explicit deny in a permissions boundary")
+            }
+            DenyReason::ExplicitDenyInIdentityPolicy(_) => {
                 f.write_str(" with an explicit deny in an identity-based policy")
             }
             DenyReason::ExplicitDenyInKeyPolicy { .. } => {
                 f.write_str(" with an explicit deny in a resource-based policy")
             }
+            DenyReason::ExplicitDenyInSessionPolicy(_) => {
+                f.write_str(" with an explicit deny in a session policy")
+            }
             DenyReason::ForeignKey => f.write_str(
                 " because the resource does not exist in this Region, no resource-based policies allow access, \
                  or a resource-based policy explicitly denies access",
             ),
+            DenyReason::NoBoundaryAllows => {
+                write!(f, " because no permissions boundary allows the {action} action")
+            }
             DenyReason::NoIdentityPolicyAllows => {
                 write!(f, " because no identity-based policy allows the {action} action")
             }
             DenyReason::NoKeyPolicyAllows => {
                 write!(f, " because no resource-based policy allows the {action} action")
+            }
+            DenyReason::NoSessionPolicyAllows => {
+                write!(f, " because no session policy allows the {action} action")
             }
         }
     }
@@ -70,14 +82,15 @@ mod tests {
     use strongroom_types::{AccountId, AliasArn, AliasName, KeyArn, KeyId, RegionName};
 
     use super::*;
-    use crate::{Action, IdentityVerdict, KeyPolicyVerdict, Principal};
+    use crate::{Action, IdentitySide, KeyPolicyVerdict, Principal, StatementPlace};
 
     const CALLER: &str = "arn:aws:iam::111122223333:root";
+    const PLACE: StatementPlace = StatementPlace { policy: 0, statement: 0 };
     const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
     fn message(action: Action, resource: Resource<'_>, reason: DenyReason) -> String {
         let principal = Principal::AccountRoot(AccountId::parse("111122223333").unwrap());
-        let request = Request { action, identity: IdentityVerdict::NoMatch, principal: &principal, resource };
+        let request = Request { action, identity: IdentitySide::SILENT, principal: &principal, resource };
         AccessDenied::new(CALLER, &request, reason).to_string()
     }
 
@@ -107,7 +120,14 @@ mod tests {
                 DenyReason::ExplicitDenyInKeyPolicy { statement: 0 },
                 " with an explicit deny in a resource-based policy",
             ),
-            (DenyReason::ExplicitDenyInIdentityPolicy, " with an explicit deny in an identity-based policy"),
+            (
+                DenyReason::ExplicitDenyInIdentityPolicy(PLACE),
+                " with an explicit deny in an identity-based policy",
+            ),
+            (DenyReason::ExplicitDenyInBoundary(PLACE), " with an explicit deny in a permissions boundary"),
+            (DenyReason::ExplicitDenyInSessionPolicy(PLACE), " with an explicit deny in a session policy"),
+            (DenyReason::NoBoundaryAllows, " because no permissions boundary allows the kms:Encrypt action"),
+            (DenyReason::NoSessionPolicyAllows, " because no session policy allows the kms:Encrypt action"),
         ] {
             let expected =
                 format!("User: {CALLER} is not authorized to perform: kms:Encrypt on resource: {KEY}{end}");

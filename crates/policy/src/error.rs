@@ -1,6 +1,6 @@
 //! Why a policy text is refused.
 
-use strongroom_types::limits::{JSON_DEPTH_MAX, POLICY_CHARACTERS_MAX};
+use strongroom_types::limits::{JSON_DEPTH_MAX, POLICY_CHARACTERS_MAX, POLICY_VARIABLES_PER_TEXT_MAX};
 
 use crate::document::Place;
 
@@ -23,6 +23,8 @@ pub enum PolicyError {
 /// What is wrong with a malformed policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
+    #[error("elements `{0}` and `{1}` exclude each other")]
+    BothElements(&'static str, &'static str),
     #[error("element `{0}` appears twice")]
     DuplicateElement(String),
     #[error("statement id `{0}` appears twice")]
@@ -37,6 +39,10 @@ pub enum Problem {
     MissingElement(&'static str),
     #[error("there is no statement")]
     NoStatement,
+    #[error("element `{0}` has no place in a policy of this kind")]
+    NotHere(&'static str),
+    #[error("there are more than {POLICY_VARIABLES_PER_TEXT_MAX} policy variables in one text")]
+    TooManyVariables,
     #[error("nesting is deeper than {JSON_DEPTH_MAX}")]
     TooDeep,
     #[error("character `{}` is not expected", .0.escape_debug())]
@@ -45,6 +51,8 @@ pub enum Problem {
     UnexpectedEnd,
     #[error("element `{0}` is not known")]
     UnknownElement(String),
+    #[error("`{0}` holds no policy variable of the form `${{prefix:name}}`")]
+    Variable(String),
     #[error("{expected} is expected, not {found}")]
     WrongType { expected: &'static str, found: &'static str },
 }

@@ -1,9 +1,18 @@
-//! Patterns with `*` (any run, also an empty one) and `?` (any one byte), over bytes.
+//! Patterns: literal text, `*` (any run of characters, also an empty one), `?` (any one character), and policy variables.
 //!
-//! Matching keeps only the last star as a place to return to, so that its cost is bounded by pattern and text and no
-//! pattern makes it explode. A star runs across the colons of an ARN. AWS says that only a star at the end of a segment
-//! does; the two readings agree on every pattern with an ARN's five colons, because a key ARN has no colon beyond them
-//! (IAM user guide, "IAM JSON policy elements: Resource").
+//! A pattern is cut at its stars when it is compiled. Matching takes each piece at the first place where it fits and never
+//! returns to an earlier one: a later place could only leave less text for what follows. So no pattern makes it explode.
+//! What a variable stands for is literal, stars in it included, so that nobody writes a pattern by naming something.
+//!
+//! A star runs across the colons of an ARN. AWS says that only a star at the end of a segment does; the two readings agree
+//! on every `Resource` with an ARN's five colons, because a key ARN has no colon beyond them (IAM user guide, "IAM JSON
+//! policy elements: Resource"). The operators for ARNs do look at each part by itself: [`ArnPattern`].
+
+use strongroom_types::limits::POLICY_VARIABLES_PER_TEXT_MAX;
+
+use crate::condition::only_value;
+use crate::key::{ConditionKey, KeyError};
+use crate::value::{Facts, ValueText};
 
 /// Whether letters match their other case. Only ASCII letters have another case here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,178 +21,362 @@ pub(crate) enum Case {
     Ignored,
 }
 
-/// A pattern, ready to match. Runs of stars are one star.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Glob {
-    pattern: Box<[u8]>,
-    /// Bytes of the pattern that each need a byte of text. A text that is shorter cannot match.
-    text_bytes_min: usize,
-    case: Case,
+/// What is more than literal text in a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Syntax {
+    /// `${…}`: since version 2012-10-17 of the policy language.
+    pub(crate) variables: bool,
+    pub(crate) wildcards: bool,
 }
 
-impl Glob {
-    pub(crate) fn new(pattern: &str, case: Case) -> Self {
-        let mut bytes = pattern.as_bytes().to_vec();
-        bytes.dedup_by(|next, byte| *next == b'*' && *byte == b'*');
-        if case == Case::Ignored {
-            bytes.make_ascii_lowercase();
+/// A text that is to be matched, ready to do so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    /// What the text begins with.
+    first: Segment,
+    /// What follows, each after a star; the last one ends the text. Without a star there is none.
+    after_stars: Box<[Segment]>,
+    /// Bytes that the text must at least have.
+    text_bytes_min: usize,
+    case: Case,
+    variables: Box<[Variable]>,
+}
+
+type Segment = Box<[Part]>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    AnyCharacter,
+    /// In lower case where case is ignored.
+    Bytes(Box<[u8]>),
+    /// The position among the pattern's variables.
+    Variable(usize),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Variable {
+    key: ConditionKey,
+    default: Option<Box<str>>,
+}
+
+/// Why `${…}` is no policy variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VariableError {
+    Malformed,
+    TooMany,
+}
+
+/// The values of a pattern's variables.
+type Resolved<'a> = [Option<ValueText<'a>>];
+
+impl Pattern {
+    /// A pattern without variables.
+    pub(crate) fn glob(text: &str, case: Case) -> Self {
+        let mut builder = Builder::new(case);
+        for character in text.chars() {
+            builder.wildcard_or_literal(character);
         }
-        let text_bytes_min = bytes.iter().filter(|byte| **byte != b'*').count();
-        Self { pattern: bytes.into(), text_bytes_min, case }
+        builder.finish()
+    }
+
+    pub(crate) fn parse(text: &str, case: Case, syntax: Syntax) -> Result<Self, VariableError> {
+        let mut builder = Builder::new(case);
+        let mut rest = text;
+        while let Some(character) = rest.chars().next() {
+            if syntax.variables && rest.starts_with("${") {
+                let (content, after) = variable(rest).ok_or(VariableError::Malformed)?;
+                builder.variable(content)?;
+                rest = after;
+                continue;
+            }
+            if syntax.wildcards {
+                builder.wildcard_or_literal(character);
+            } else {
+                builder.literal(character);
+            }
+            rest = rest.get(character.len_utf8()..).unwrap_or_default();
+        }
+        Ok(builder.finish())
     }
 
     /// Whether every text matches.
     pub(crate) fn is_any(&self) -> bool {
-        *self.pattern == *b"*"
+        self.first.is_empty() && matches!(&*self.after_stars, [last] if last.is_empty())
     }
 
-    pub(crate) fn matches(&self, text: &[u8]) -> bool {
-        self.run(text, || {})
+    /// Whether the text matches; `None` if a variable has no value.
+    pub(crate) fn matches(&self, text: &[u8], facts: &dyn Facts) -> Option<bool> {
+        if self.variables.is_empty() {
+            return Some(self.matches_literally(text));
+        }
+        let mut resolved = [None; POLICY_VARIABLES_PER_TEXT_MAX];
+        for (variable, value) in self.variables.iter().zip(&mut resolved) {
+            *value = Some(match only_value(&variable.key, facts) {
+                Some(found) => ValueText::new(found),
+                None => ValueText::Borrowed(variable.default.as_deref()?),
+            });
+        }
+        Some(self.run(text, &resolved, || {}))
     }
 
-    /// Walks pattern and text together; `step` is called once for each comparison, so that a test can count them.
-    ///
-    /// After a mismatch the last star swallows one byte more and its remainder starts again. Earlier stars need no
-    /// second try: what stands between them and the last one has been found as early in the text as it can be.
-    fn run(&self, text: &[u8], mut step: impl FnMut()) -> bool {
+    /// The same for a pattern that is known to have no variables; one that has some matches nothing.
+    pub(crate) fn matches_literally(&self, text: &[u8]) -> bool {
+        self.run(text, &[], || {})
+    }
+
+    /// `step` is called for every place where a piece is tried, so that a test can count.
+    fn run(&self, text: &[u8], resolved: &Resolved<'_>, mut step: impl FnMut()) -> bool {
         if self.text_bytes_min > text.len() {
             return false;
         }
-        let (mut pattern_at, mut text_at) = (0, 0);
-        let mut last_star = None;
-        loop {
-            step();
-            match (self.pattern.get(pattern_at), text.get(text_at)) {
-                (Some(b'*'), _) => {
-                    pattern_at += 1;
-                    last_star = Some((pattern_at, text_at));
-                    if pattern_at == self.pattern.len() {
-                        return true;
-                    }
+        let walk = Walk { case: self.case, resolved, text };
+        let Some(mut at) = walk.forward(&self.first, 0) else { return false };
+        let Some((last, between)) = self.after_stars.split_last() else { return at == text.len() };
+        for segment in between {
+            at = loop {
+                step();
+                if let Some(end) = walk.forward(segment, at) {
+                    break end;
                 }
-                (Some(&wanted), Some(&byte)) if wanted == b'?' || wanted == self.fold(byte) => {
-                    pattern_at += 1;
-                    text_at += 1;
-                }
-                (None, None) => return true,
-                // The text is used up: no star can help, for it would only leave less of it.
-                (Some(_), None) => return false,
-                (_, Some(_)) => {
-                    let Some((after_star, swallowed)) = last_star else { return false };
-                    pattern_at = after_star;
-                    text_at = swallowed + 1;
-                    last_star = Some((after_star, text_at));
-                }
-            }
+                at = match walk.next_character(at) {
+                    Some(next) => next,
+                    None => return false,
+                };
+            };
+        }
+        walk.backward(last).is_some_and(|start| start >= at)
+    }
+}
+
+/// A text on which segments are laid.
+struct Walk<'w> {
+    case: Case,
+    resolved: &'w Resolved<'w>,
+    text: &'w [u8],
+}
+
+impl Walk<'_> {
+    /// Where a segment that begins at `at` ends.
+    fn forward(&self, segment: &[Part], at: usize) -> Option<usize> {
+        segment.iter().try_fold(at, |at, part| {
+            let wanted = match part {
+                Part::AnyCharacter => return self.next_character(at),
+                Part::Bytes(bytes) => bytes,
+                Part::Variable(index) => self.variable(*index)?,
+            };
+            let end = at.checked_add(wanted.len())?;
+            self.equals(self.text.get(at..end)?, wanted).then_some(end)
+        })
+    }
+
+    /// Where a segment that ends the text begins.
+    fn backward(&self, segment: &[Part]) -> Option<usize> {
+        segment.iter().rev().try_fold(self.text.len(), |end, part| {
+            let wanted = match part {
+                Part::AnyCharacter => return self.previous_character(end),
+                Part::Bytes(bytes) => bytes,
+                Part::Variable(index) => self.variable(*index)?,
+            };
+            let start = end.checked_sub(wanted.len())?;
+            self.equals(self.text.get(start..end)?, wanted).then_some(start)
+        })
+    }
+
+    fn equals(&self, text: &[u8], wanted: &[u8]) -> bool {
+        match self.case {
+            Case::Exact => text == wanted,
+            Case::Ignored => text.eq_ignore_ascii_case(wanted),
         }
     }
 
-    fn fold(&self, byte: u8) -> u8 {
-        match self.case {
-            Case::Exact => byte,
-            Case::Ignored => byte.to_ascii_lowercase(),
+    fn variable(&self, index: usize) -> Option<&[u8]> {
+        self.resolved.get(index)?.as_ref().map(ValueText::as_bytes)
+    }
+
+    fn next_character(&self, at: usize) -> Option<usize> {
+        self.text.get(at)?;
+        let rest = self.text.get(at + 1..)?;
+        Some(at + 1 + rest.iter().take_while(|byte| is_continuation(**byte)).count())
+    }
+
+    fn previous_character(&self, end: usize) -> Option<usize> {
+        let before = self.text.get(..end)?;
+        before.iter().rposition(|byte| !is_continuation(*byte))
+    }
+}
+
+/// Whether a byte of UTF-8 goes on with a character.
+fn is_continuation(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}
+
+/// The content of the variable at the start of a text, and what comes after it.
+fn variable(text: &str) -> Option<(&str, &str)> {
+    text.strip_prefix("${")?.split_once('}')
+}
+
+struct Builder {
+    case: Case,
+    segments: Vec<Vec<Part>>,
+    parts: Vec<Part>,
+    literal: String,
+    variables: Vec<Variable>,
+}
+
+impl Builder {
+    fn new(case: Case) -> Self {
+        Self { case, segments: Vec::new(), parts: Vec::new(), literal: String::new(), variables: Vec::new() }
+    }
+
+    fn wildcard_or_literal(&mut self, character: char) {
+        match character {
+            '*' => self.end_segment(),
+            '?' => self.part(Part::AnyCharacter),
+            other => self.literal(other),
+        }
+    }
+
+    fn literal(&mut self, character: char) {
+        self.literal.push(match self.case {
+            Case::Exact => character,
+            Case::Ignored => character.to_ascii_lowercase(),
+        });
+    }
+
+    /// `*`, `?` and `$` stand for themselves; anything else is a condition key, with a default in single quotes if it
+    /// likes (IAM user guide, "IAM policy elements: Variables and tags").
+    fn variable(&mut self, content: &str) -> Result<(), VariableError> {
+        if let "*" | "?" | "$" = content {
+            content.chars().for_each(|character| self.literal(character));
+            return Ok(());
+        }
+        let (name, default) = match content.split_once(',') {
+            None => (content, None),
+            Some((name, default)) => {
+                let quoted = default.trim().strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+                (name, Some(quoted.ok_or(VariableError::Malformed)?.into()))
+            }
+        };
+        // No variable stands inside another.
+        let syntax = Syntax { variables: false, wildcards: false };
+        let key = match ConditionKey::parse(name.trim(), syntax) {
+            Ok(key) => key,
+            Err(KeyError::NoPrefix) => return Err(VariableError::Malformed),
+            Err(KeyError::Variable(error)) => return Err(error),
+        };
+        let index = self.variables.len();
+        if index >= POLICY_VARIABLES_PER_TEXT_MAX {
+            return Err(VariableError::TooMany);
+        }
+        self.variables.push(Variable { key, default });
+        self.part(Part::Variable(index));
+        Ok(())
+    }
+
+    fn part(&mut self, part: Part) {
+        self.end_literal();
+        self.parts.push(part);
+    }
+
+    fn end_literal(&mut self) {
+        if !self.literal.is_empty() {
+            let bytes = std::mem::take(&mut self.literal).into_bytes().into_boxed_slice();
+            self.parts.push(Part::Bytes(bytes));
+        }
+    }
+
+    fn end_segment(&mut self) {
+        self.end_literal();
+        self.segments.push(std::mem::take(&mut self.parts));
+    }
+
+    fn finish(mut self) -> Pattern {
+        self.end_segment();
+        let parts = self.segments.iter().flatten();
+        let text_bytes_min = parts
+            .map(|part| match part {
+                Part::AnyCharacter => 1,
+                Part::Bytes(bytes) => bytes.len(),
+                Part::Variable(_) => 0,
+            })
+            .sum();
+        let mut segments = self.segments.into_iter().map(Vec::into_boxed_slice);
+        let first = segments.next().unwrap_or_default();
+        let mut after_stars: Vec<Segment> = segments.collect();
+        // Of a run of stars one is enough: between two of them there is nothing to find.
+        let last = after_stars.pop();
+        after_stars.retain(|segment| !segment.is_empty());
+        after_stars.extend(last);
+        Pattern {
+            first,
+            after_stars: after_stars.into(),
+            text_bytes_min,
+            case: self.case,
+            variables: self.variables.into(),
+        }
+    }
+}
+
+/// A pattern for ARNs, whose six parts are compared one by one (IAM user guide, "IAM JSON policy elements: Condition
+/// operators", Amazon Resource Name condition operators).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ArnPattern {
+    /// It has no six parts and matches nothing.
+    Nothing,
+    Parts(Box<[Pattern; 6]>),
+    /// `*`, or a text with variables that may stand for a whole ARN.
+    Whole(Box<Pattern>),
+}
+
+impl ArnPattern {
+    pub(crate) fn parse(text: &str, syntax: Syntax) -> Result<Self, VariableError> {
+        let mut parts = Vec::with_capacity(6);
+        let (mut rest, mut part) = (text, 0);
+        // The sixth part takes all that is left, colons too.
+        while parts.len() < 5 {
+            let tail = rest.get(part..).unwrap_or_default();
+            match tail.chars().next() {
+                None => break,
+                Some('$') if syntax.variables && tail.starts_with("${") => {
+                    let (content, _) = variable(tail).ok_or(VariableError::Malformed)?;
+                    part += "${}".len() + content.len();
+                }
+                Some(':') => {
+                    parts.push(Pattern::parse(rest.get(..part).unwrap_or_default(), Case::Exact, syntax)?);
+                    rest = tail.get(1..).unwrap_or_default();
+                    part = 0;
+                }
+                Some(other) => part += other.len_utf8(),
+            }
+        }
+        parts.push(Pattern::parse(rest, Case::Exact, syntax)?);
+        if let Ok(parts) = <[Pattern; 6]>::try_from(parts) {
+            return Ok(Self::Parts(Box::new(parts)));
+        }
+        let whole = Pattern::parse(text, Case::Exact, syntax)?;
+        Ok(if whole.is_any() || !whole.variables.is_empty() {
+            Self::Whole(Box::new(whole))
+        } else {
+            Self::Nothing
+        })
+    }
+
+    /// Whether the text is an ARN that matches; `None` if a variable has no value.
+    pub(crate) fn matches(&self, text: &str, facts: &dyn Facts) -> Option<bool> {
+        let is_arn = text.bytes().filter(|byte| *byte == b':').count() >= 5;
+        match self {
+            Self::Nothing => Some(false),
+            Self::Parts(patterns) => {
+                let mut all = is_arn;
+                for (pattern, part) in patterns.iter().zip(text.splitn(6, ':')) {
+                    all &= pattern.matches(part.as_bytes(), facts)?;
+                }
+                Some(all)
+            }
+            Self::Whole(pattern) => Some(pattern.matches(text.as_bytes(), facts)? && is_arn),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn matches(pattern: &str, text: &str) -> bool {
-        Glob::new(pattern, Case::Exact).matches(text.as_bytes())
-    }
-
-    fn steps(pattern: &str, text: &str) -> usize {
-        let mut steps = 0;
-        Glob::new(pattern, Case::Exact).run(text.as_bytes(), || steps += 1);
-        steps
-    }
-
-    /// The definition itself, slow and short.
-    fn literally_matches(pattern: &[u8], text: &[u8]) -> bool {
-        match (pattern, text) {
-            ([], []) => true,
-            ([b'*', rest @ ..], _) => (0..=text.len()).any(|n| literally_matches(rest, &text[n..])),
-            ([b'?', rest @ ..], [_, text @ ..]) => literally_matches(rest, text),
-            ([wanted, rest @ ..], [byte, text @ ..]) => wanted == byte && literally_matches(rest, text),
-            _ => false,
-        }
-    }
-
-    #[test]
-    fn what_differs_does_not_match() {
-        for (pattern, text) in [
-            ("", "a"),
-            ("a", ""),
-            ("a", "A"),
-            ("a", "ab"),
-            ("b", "ab"),
-            ("?", ""),
-            ("??", "a"),
-            ("*a", "ab"),
-            ("a*b", "a"),
-            ("a*b*c", "acb"),
-            ("*ab*ab", "ab"),
-        ] {
-            assert!(!matches(pattern, text), "{pattern} {text}");
-        }
-    }
-
-    #[test]
-    fn stars_and_question_marks_match() {
-        for (pattern, text) in [
-            ("", ""),
-            ("*", ""),
-            ("***", "a"),
-            ("a", "a"),
-            ("a?c", "abc"),
-            ("a*", "a"),
-            ("*ab", "aab"),
-            ("*ab*b", "xabyb"),
-            ("a**c", "abbbc"),
-            ("*?", "a"),
-        ] {
-            assert!(matches(pattern, text), "{pattern} {text}");
-        }
-    }
-
-    #[test]
-    fn case_counts_unless_it_is_to_be_ignored() {
-        assert!(!Glob::new("kms:Encrypt", Case::Exact).matches(b"kms:encrypt"));
-        assert!(Glob::new("KMS:enc*", Case::Ignored).matches(b"kms:ENCRYPT"));
-        // Neither the Kelvin sign nor a dotless i is a letter of the alphabet here.
-        assert!(!Glob::new("\u{212a}ms", Case::Ignored).matches(b"kms"));
-    }
-
-    #[test]
-    fn adversarial_patterns_take_few_steps() {
-        let arn = "arn:aws:kms:us-east-1:111122223333:key/aaaaaaaa-aaaa-4aaa-aaaa-aaaaaaaaaaab";
-        let within_the_limit = |unit: &str| unit.repeat(32_768 / unit.len());
-        for pattern in [
-            within_the_limit("*a"),
-            within_the_limit("*"),
-            within_the_limit("*?"),
-            within_the_limit("a*"),
-            format!("{}c", within_the_limit("*")),
-            format!("{}c", "*a".repeat(20)),
-            format!("*{}c", "a".repeat(10)),
-            format!("*{}c", "*?".repeat(40)),
-            format!("*{}c*", "a?".repeat(9)),
-        ] {
-            let steps = steps(&pattern, arn);
-            assert!(steps <= arn.len() * arn.len(), "{steps} steps for {}", &pattern[..20]);
-        }
-        assert_eq!(steps(&within_the_limit("*a"), arn), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn agrees_with_the_definition(pattern in "[ab*?]{0,10}", text in "[ab]{0,12}") {
-            let expected = literally_matches(pattern.as_bytes(), text.as_bytes());
-            prop_assert_eq!(matches(&pattern, &text), expected);
-        }
-    }
-}
+mod tests;

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use strongroom_policy::{
-    Action, Decision, DenyReason, KeyNamed, KeyPolicy, Principal, Question, Request, Resource, decide,
-    default_key_policy, would_lock_out,
+    Action, Decision, DenyReason, IdentityPolicies, KeyNamed, KeyPolicy, LockoutQuestion, NoFacts, Principal,
+    Question, Request, Resource, decide, default_key_policy, would_lock_out,
 };
 use strongroom_types::{AccountId, KeyArn, KeyId, Partition, RegionName};
 
@@ -114,7 +114,11 @@ fn policies() -> Vec<(&'static str, String)> {
 fn word(decision: Decision) -> &'static str {
     match decision {
         Decision::Allow(_) => "yes",
-        Decision::Deny(DenyReason::ExplicitDenyInIdentityPolicy) => "denied-identity",
+        Decision::Deny(DenyReason::ExplicitDenyInBoundary(_)) => "denied-boundary",
+        Decision::Deny(DenyReason::ExplicitDenyInIdentityPolicy(_)) => "denied-identity",
+        Decision::Deny(DenyReason::ExplicitDenyInSessionPolicy(_)) => "denied-session",
+        Decision::Deny(DenyReason::NoBoundaryAllows) => "boundary",
+        Decision::Deny(DenyReason::NoSessionPolicyAllows) => "session",
         Decision::Deny(DenyReason::ExplicitDenyInKeyPolicy { .. }) => "denied",
         Decision::Deny(DenyReason::ForeignKey) => "foreign",
         Decision::Deny(DenyReason::NoIdentityPolicyAllows) => "identity",
@@ -125,17 +129,21 @@ fn word(decision: Decision) -> &'static str {
 /// One principal's line: every action of the table, then the lockout.
 fn line(policy: &KeyPolicy, principal: &Principal, key: &KeyArn) -> String {
     let mut line = String::new();
+    let (key_text, policies) = (&*key.to_string(), &IdentityPolicies::default());
     for action in ACTIONS.iter().copied() {
         let resource = if action.is_identity_only() {
             Resource::Account
         } else {
-            let verdict = policy.decide_key_policy(&Question { action, key, principal });
+            let verdict =
+                policy.decide_key_policy(&Question { action, facts: &NoFacts, key, key_text, principal });
             Resource::Key { arn: key, named: KeyNamed::ByRequest, verdict }
         };
-        let request = Request { action, identity: principal.identity_verdict(), principal, resource };
+        let identity = principal.identity_side(policies, action, key_text, &NoFacts);
+        let request = Request { action, identity, principal, resource };
         write!(line, "{:<width$}", word(decide(&request)), width = width(action)).unwrap();
     }
-    line + if would_lock_out(policy, principal, key) { "yes" } else { "no" }
+    let question = LockoutQuestion { facts: &NoFacts, key, policies, principal };
+    line + if would_lock_out(policy, &question) { "yes" } else { "no" }
 }
 
 fn width(action: Action) -> usize {

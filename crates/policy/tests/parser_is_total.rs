@@ -3,7 +3,9 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
-use strongroom_policy::{Action, KeyPolicy, PolicyError, Principal, Problem, Question, default_key_policy};
+use strongroom_policy::{
+    Action, IdentityPolicy, KeyPolicy, NoFacts, PolicyError, Principal, Problem, Question, default_key_policy,
+};
 use strongroom_types::{AccountId, KeyArn, KeyId, Partition, RegionName};
 
 fn account() -> AccountId {
@@ -23,6 +25,14 @@ fn valid_policies() -> Vec<String> {
     vec![
         default_key_policy(Partition::Aws, account()),
         r#"{"Version":"2008-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}"#.to_owned(),
+        r#"{"Version":"2012-10-17","Statement":[
+            {"Sid":"c","Effect":"Deny","NotPrincipal":{"AWS":"arn:aws:iam::111122223333:role/team/App"},"NotAction":"kms:Describe*",
+             "NotResource":"arn:aws:kms:*:*:key/${aws:username, 'x'}","Condition":{
+              "StringLike":{"kms:EncryptionContext:${aws:username}":["a*","${aws:PrincipalTag/t}"]},
+              "ForAnyValue:StringEqualsIfExists":{"kms:ResourceAliases":"alias/a"},"NumericLessThan":{"kms:RotationPeriodInDays":90.5},
+              "DateLessThan":{"aws:CurrentTime":"2030-01-01T00:00:00Z"},"Bool":{"aws:SecureTransport":true},"Null":{"aws:TagKeys":"false"},
+              "IpAddress":{"aws:SourceIp":["10.0.0.0/8","::1"]},"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/*"},
+              "BinaryEquals":{"aws:x":"AAA="}}}]}"#.to_owned(),
         r#"{"Id":"\u00e9","Statement":[
             {"Sid":"a","Effect":"Allow","Principal":{"AWS":["111122223333","arn:aws:iam::444455556666:root"],
              "Service":["logs.amazonaws.com"]},"Action":["kms:Encrypt","kms:Re*"],"Resource":["*","arn:aws:kms:*:*:key/?"]},
@@ -39,6 +49,8 @@ fn mutation() -> impl Strategy<Value = (prop::sample::Index, usize, String)> {
         "[a-zA-Z0-9*?$]{1,3}",
         any::<char>().prop_map(String::from),
         Just(r#""Condition":{},"#.to_owned()),
+        Just("${aws:username".to_owned()),
+        Just(r#""StringEquals":{"aws:x":1},"#.to_owned()),
         Just(r#""Effect":"Allow","#.to_owned()),
         Just("\\u0045".to_owned()),
         Just("null".to_owned()),
@@ -58,13 +70,18 @@ fn mutated(text: &str, mutations: &[(prop::sample::Index, usize, String)]) -> St
 
 /// Parses; what is accepted decides, and what is refused names a place inside the text.
 fn check(text: &str) {
+    if let Err(PolicyError::Malformed { at, .. }) = IdentityPolicy::parse(text) {
+        assert!(at.byte <= text.len() && text.is_char_boundary(at.byte), "{at}");
+    }
     match KeyPolicy::parse(text) {
         Ok(policy) => {
             for action in Action::ALL {
                 let principal = Principal::AccountRoot(account());
                 let _ = policy.decide_key_policy(&Question {
                     action: *action,
+                    facts: &NoFacts,
                     key: &key(),
+                    key_text: &key().to_string(),
                     principal: &principal,
                 });
             }
@@ -121,15 +138,15 @@ proptest! {
     }
 
     #[test]
-    fn mutated_policies_never_panic(which in 0..3_usize, mutations in prop::collection::vec(mutation(), 0..6)) {
+    fn mutated_policies_never_panic(which in 0..4_usize, mutations in prop::collection::vec(mutation(), 0..6)) {
         check(&mutated(&valid_policies()[which], &mutations));
     }
 
     #[test]
-    fn a_repeated_member_is_refused_wherever_it_is(which in 0..3_usize, member in any::<prop::sample::Index>()) {
+    fn a_repeated_member_is_refused_wherever_it_is(which in 0..4_usize, member in any::<prop::sample::Index>()) {
         // Every `"name":` of these texts is repeated with a value of its own, in front of the original.
         let text = &valid_policies()[which];
-        let names: Vec<_> = ["Version", "Id", "Statement", "Sid", "Effect", "Principal", "AWS", "Service", "Action", "Resource"]
+        let names: Vec<_> = ["Version", "Id", "Statement", "Sid", "Effect", "Principal", "AWS", "Service", "Action", "Resource", "NotPrincipal", "Condition", "StringLike", "aws:SourceIp"]
             .iter()
             .flat_map(|name| text.match_indices(&format!("\"{name}\"")).map(|(at, _)| (at, *name)).collect::<Vec<_>>())
             .filter(|(at, name)| text[at + name.len() + 2..].trim_start().starts_with(':'))

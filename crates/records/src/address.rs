@@ -17,21 +17,27 @@ pub enum Table {
     Alias,
     Deployment,
     DomainKey,
+    Grant,
     Key,
+    OrphanedGrants,
     Outbox,
+    Retirable,
     State,
 }
 
 impl Table {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::AccessKey,
         Self::Account,
         Self::AccountKey,
         Self::Alias,
         Self::Deployment,
         Self::DomainKey,
+        Self::Grant,
         Self::Key,
+        Self::OrphanedGrants,
         Self::Outbox,
+        Self::Retirable,
         Self::State,
     ];
 
@@ -43,8 +49,11 @@ impl Table {
             Self::Alias => "alias",
             Self::Deployment => "deployment",
             Self::DomainKey => "domain-key",
+            Self::Grant => "grant",
             Self::Key => "key",
+            Self::OrphanedGrants => "orphaned-grants",
             Self::Outbox => "outbox",
+            Self::Retirable => "retirable",
             Self::State => "state",
         }
     }

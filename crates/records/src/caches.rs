@@ -4,8 +4,10 @@ use strongroom_types::{AccessKeyId, AccountId, AliasName, KeyId, RegionName};
 
 use crate::address::{Address, RowScope, Table};
 use crate::cache::RowCache;
+use crate::grants::GrantCache;
 use crate::tables::access_key::AccessKeyRow;
 use crate::tables::alias::AliasRow;
+use crate::tables::grant::GrantRow;
 use crate::tables::key::KeyRow;
 use crate::tables::outbox::OutboxRow;
 use crate::writes::{Kept, Loaded, Mark};
@@ -17,6 +19,7 @@ pub(crate) type AccessKeyCache = RowCache<AccessKeyId, Loaded<AccessKeyRow>>;
 pub(crate) struct Caches {
     pub(crate) access_keys: AccessKeyCache,
     pub(crate) aliases: AliasCache,
+    pub(crate) grants: GrantCache,
     pub(crate) keys: KeyCache,
 }
 
@@ -31,6 +34,7 @@ impl Caches {
         Self {
             access_keys: RowCache::new(rows_max),
             aliases: RowCache::new(rows_max),
+            grants: GrantCache::default(),
             keys: RowCache::new(rows_max),
         }
     }
@@ -42,6 +46,18 @@ impl Caches {
             Some((mark, Kept::Key(row))) => {
                 let place = (row.region().clone(), row.key_id());
                 self.keys.apply(place, Some(Loaded::new(address, mark, *row)));
+            }
+            Some((mark, Kept::Grant(row))) => {
+                if let RowScope::Region(region) = address.scope().clone() {
+                    self.grants.put(&region, Loaded::new(address, mark, *row));
+                }
+            }
+            None if address.table() == Table::Grant => {
+                if let (RowScope::Region(region), Some((key_id, grant_id))) =
+                    (address.scope(), GrantRow::parse_address(&address))
+                {
+                    self.grants.remove(region, &key_id, &grant_id);
+                }
             }
             Some((mark, Kept::Alias(row))) => {
                 if let (RowScope::Region(region), Some((account, name))) =
@@ -81,12 +97,19 @@ impl Caches {
                     self.aliases.apply((region.clone(), account, name), None);
                 }
             }
+            Table::Grant => {
+                if let Some((key_id, grant_id)) = GrantRow::parse_address(address) {
+                    self.grants.forget(region, &key_id, &grant_id);
+                }
+            }
             Table::AccessKey
             | Table::Account
             | Table::AccountKey
             | Table::Deployment
             | Table::DomainKey
+            | Table::OrphanedGrants
             | Table::Outbox
+            | Table::Retirable
             | Table::State => {}
         }
     }

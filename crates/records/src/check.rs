@@ -22,8 +22,11 @@ use crate::tables::account_key::AccountKeyRow;
 use crate::tables::alias::AliasRow;
 use crate::tables::deployment::DeploymentRow;
 use crate::tables::domain_key::DomainKeyRow;
+use crate::tables::grant::GrantRow;
 use crate::tables::key::KeyRow;
+use crate::tables::orphaned_grants::OrphanedGrantsRow;
 use crate::tables::outbox::OutboxRow;
+use crate::tables::retirable::RetirableRow;
 use crate::tables::state::StateRow;
 use crate::walk::Move;
 use crate::writes::{Loaded, Mark};
@@ -128,6 +131,18 @@ impl<'a> Check<'a> {
                 Some(alias) => return self.alias(&alias),
                 None => None,
             },
+            Table::Grant => match self.opens::<GrantRow>(&address, row) {
+                Some(grant) => return self.grant(&grant),
+                None => None,
+            },
+            Table::OrphanedGrants => match self.opens::<OrphanedGrantsRow>(&address, row) {
+                Some(orphaned) => return self.orphaned_grants(&orphaned),
+                None => None,
+            },
+            Table::Retirable => match self.opens::<RetirableRow>(&address, row) {
+                Some(index) => return self.retirable(&index),
+                None => None,
+            },
             Table::Key => match self.opens::<KeyRow>(&address, row) {
                 Some(key) => return self.key(&key),
                 None => None,
@@ -185,6 +200,63 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
+    /// A grant belongs to its key, or to one that was destroyed and whose grants are being removed.
+    fn grant(&mut self, grant: &Loaded<GrantRow>) -> Result<(), RecordsError> {
+        let RowScope::Region(region) = grant.address().scope() else { return Ok(()) };
+        let key = self.other::<KeyRow>(&KeyRow::address(region, &grant.key_id))?;
+        if !key.is_some_and(|key| grant.is_of(&key)) {
+            let orphaned = OrphanedGrantsRow::address(region, &grant.key_id, grant.key_created);
+            if self.other::<OrphanedGrantsRow>(&orphaned)?.is_none() {
+                self.report.problem(format!("grant row `{}` has no key", grant.address()));
+            }
+        }
+        if let Some(retiring) = &grant.retiring {
+            let index = RetirableRow::address(region, retiring, &grant.key_id, &grant.grant_id);
+            if self.other::<RetirableRow>(&index)?.is_none() {
+                self.report.problem(format!(
+                    "grant row `{}` is not in the index of its retiring principal",
+                    grant.address()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn orphaned_grants(&mut self, orphaned: &Loaded<OrphanedGrantsRow>) -> Result<(), RecordsError> {
+        let RowScope::Region(region) = orphaned.address().scope() else { return Ok(()) };
+        let key = self.other::<KeyRow>(&KeyRow::address(region, &orphaned.key_id))?;
+        if key.is_some_and(|key| key.created() == orphaned.key_created) {
+            self.report.problem(format!("row `{}` is of a key that is there", orphaned.address()));
+        }
+        Ok(())
+    }
+
+    fn retirable(&mut self, index: &Loaded<RetirableRow>) -> Result<(), RecordsError> {
+        let RowScope::Region(region) = index.address().scope() else { return Ok(()) };
+        let grant = GrantRow::address(region, &index.key_id, &index.grant_id);
+        let grant = self.other::<GrantRow>(&grant)?;
+        if !grant.is_some_and(|grant| grant.retiring.as_ref() == Some(&index.retiring)) {
+            self.report.problem(format!("index row `{}` has no grant", index.address()));
+        }
+        Ok(())
+    }
+
+    /// Grants that do not open are reported where the walk meets them.
+    fn count_grants(&self, key: &KeyRow) -> Result<u32, RecordsError> {
+        let prefix = GrantRow::prefix(key.region(), &key.key_id());
+        let (mut count, mut after): (u32, Option<String>) = (0, None);
+        loop {
+            let page = self.store.scan(&prefix, after.as_deref(), PAGE_ROWS)?;
+            let Some((last, _)) = page.last() else { return Ok(count) };
+            after = Some(last.clone());
+            for (text, row) in &page {
+                let grant = Address::parse(text)
+                    .and_then(|address| open::<GrantRow>(self.keyring, &address, row).ok());
+                count = count.saturating_add(u32::from(grant.is_some_and(|grant| grant.is_of(key))));
+            }
+        }
+    }
+
     fn key(&mut self, key: &Loaded<KeyRow>) -> Result<(), RecordsError> {
         let (region, account) = (key.region(), key.account());
         let index = AccountKeyRow::address(region, account, &key.key_id());
@@ -200,8 +272,20 @@ impl<'a> Check<'a> {
                 ));
             }
         }
+        let (counted, found) = (key.grants(), self.count_grants(key)?);
+        if counted != found {
+            self.report
+                .problem(format!("key row `{}` counts {counted} grants and has {found}", key.address()));
+        }
         for material in key.materials() {
-            match self.keyring.check_material(region, &key.key_id(), &material.id, &material.wrapped) {
+            let checked = self.keyring.check_material(
+                region,
+                &key.key_id(),
+                &material.id,
+                &material.wrapped,
+                key.public_key(),
+            );
+            match checked {
                 Ok(()) => self.report.materials += 1,
                 Err(error) => {
                     self.report.problem(format!(

@@ -89,6 +89,31 @@ pub(crate) mod optional_timestamp {
     }
 }
 
+/// A number that is not written when it is zero.
+pub(crate) mod count {
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &u32,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.u32(*value)?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<u32, DecodeError> {
+        d.u32()
+    }
+
+    pub(crate) fn nil() -> Option<u32> {
+        Some(0)
+    }
+
+    pub(crate) fn is_nil(value: &u32) -> bool {
+        *value == 0
+    }
+}
+
 pub(crate) mod key_id {
     use strongroom_types::KeyId;
 
@@ -108,6 +133,42 @@ pub(crate) mod key_id {
         }
         let bytes = d.bytes()?.try_into().map_err(|_| DecodeError::message("bad key id"))?;
         Ok(KeyId::from_parts(bytes, d.bool()?))
+    }
+}
+
+pub(crate) mod key_spec {
+    use strongroom_types::KeySpec;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &KeySpec,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.u8(value.code())?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<KeySpec, DecodeError> {
+        KeySpec::from_code(d.u8()?).ok_or_else(|| DecodeError::message("unknown key spec"))
+    }
+}
+
+pub(crate) mod key_usage {
+    use strongroom_types::KeyUsage;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &KeyUsage,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.u8(value.code())?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<KeyUsage, DecodeError> {
+        KeyUsage::from_code(d.u8()?).ok_or_else(|| DecodeError::message("unknown key usage"))
     }
 }
 
@@ -232,5 +293,180 @@ pub(crate) mod tags {
 
     pub(crate) fn is_nil(value: &[Tag]) -> bool {
         value.is_empty()
+    }
+}
+
+pub(crate) mod grant_id {
+    use strongroom_types::GrantId;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &GrantId,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.bytes(value.as_bytes())?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<GrantId, DecodeError> {
+        let bytes = d.bytes()?.try_into().map_err(|_| DecodeError::message("bad grant id"))?;
+        Ok(GrantId::from_bytes(bytes))
+    }
+}
+
+pub(crate) mod serial {
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &[u8; 16],
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.bytes(value)?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<[u8; 16], DecodeError> {
+        d.bytes()?.try_into().map_err(|_| DecodeError::message("bad serial"))
+    }
+}
+
+/// `[0, ARN]` or `[1, service]`.
+pub(crate) mod grant_principal {
+    use strongroom_policy::GrantPrincipal;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &GrantPrincipal,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        let (kind, text) = match value {
+            GrantPrincipal::Arn(text) => (0, text),
+            GrantPrincipal::Service(text) => (1, text),
+        };
+        e.array(2)?.u8(kind)?.str(text)?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<GrantPrincipal, DecodeError> {
+        let bad = || DecodeError::message("bad principal");
+        if d.array()? != Some(2) {
+            return Err(bad());
+        }
+        match (d.u8()?, d.str()?) {
+            (0, text) => Ok(GrantPrincipal::Arn(text.into())),
+            (1, text) => Ok(GrantPrincipal::Service(text.into())),
+            _ => Err(bad()),
+        }
+    }
+}
+
+/// A principal that may be missing: then the field is not written.
+pub(crate) mod optional_grant_principal {
+    use strongroom_policy::GrantPrincipal;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &Option<GrantPrincipal>,
+        e: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        match value {
+            Some(value) => grant_principal::encode(value, e, context),
+            None => e.null()?.ok(),
+        }
+    }
+
+    pub(crate) fn decode<C>(
+        d: &mut Decoder<'_>,
+        context: &mut C,
+    ) -> Result<Option<GrantPrincipal>, DecodeError> {
+        grant_principal::decode(d, context).map(Some)
+    }
+
+    pub(crate) fn nil() -> Option<Option<GrantPrincipal>> {
+        Some(None)
+    }
+
+    pub(crate) fn is_nil(value: &Option<GrantPrincipal>) -> bool {
+        value.is_none()
+    }
+}
+
+/// What a grant gives: a map of 0, the names of the operations, and what there is of the constraints: 1, the context that
+/// must be equal, 2, the pairs that must be there, 3, the source. Contexts are arrays of pairs in the order of their keys.
+/// A constraint that this version does not know is an error: to skip it would be to lift it.
+pub(crate) mod grant_terms {
+    use strongroom_policy::{GrantConstraints, GrantOperation, GrantTerms};
+    use strongroom_types::EncryptionContext;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &GrantTerms,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        let GrantConstraints { context_equals, context_subset, source_arn } = &value.constraints;
+        let count = [context_equals.is_some(), context_subset.is_some(), source_arn.is_some()];
+        e.map(1 + count.into_iter().filter(|is_there| *is_there).count() as u64)?;
+        e.u8(0)?.array(value.operations.len() as u64)?;
+        for operation in &value.operations {
+            e.str(operation.as_str())?;
+        }
+        for (key, constraint) in [(1, context_equals), (2, context_subset)] {
+            if let Some(constraint) = constraint {
+                e.u8(key)?.array(constraint.pairs().len() as u64)?;
+                for (name, value) in constraint.pairs() {
+                    e.array(2)?.str(name)?.str(value)?;
+                }
+            }
+        }
+        if let Some(source_arn) = source_arn {
+            e.u8(3)?.str(source_arn)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<GrantTerms, DecodeError> {
+        let bad = || DecodeError::message("bad terms");
+        let mut constraints = GrantConstraints::default();
+        let mut operations = None;
+        let mut last = None;
+        for _ in 0..d.map()?.ok_or_else(bad)? {
+            let key = d.u8()?;
+            if last.replace(key).is_some_and(|last| last >= key) {
+                return Err(bad());
+            }
+            match key {
+                0 => operations = Some(names(d)?),
+                1 => constraints.context_equals = Some(context(d)?),
+                2 => constraints.context_subset = Some(context(d)?),
+                3 => constraints.source_arn = Some(d.str()?.into()),
+                _ => return Err(bad()),
+            }
+        }
+        Ok(GrantTerms { constraints, operations: operations.ok_or_else(bad)? })
+    }
+
+    fn names(d: &mut Decoder<'_>) -> Result<Vec<GrantOperation>, DecodeError> {
+        let bad = || DecodeError::message("bad operations");
+        let count = d.array()?.ok_or_else(bad)?;
+        (0..count).map(|_| GrantOperation::parse(d.str()?).ok_or_else(bad)).collect()
+    }
+
+    fn context(d: &mut Decoder<'_>) -> Result<EncryptionContext, DecodeError> {
+        let bad = || DecodeError::message("bad context");
+        let count = d.array()?.ok_or_else(bad)?;
+        let mut pairs = Vec::new();
+        for _ in 0..count {
+            if d.array()? != Some(2) {
+                return Err(bad());
+            }
+            pairs.push((d.str()?.to_owned(), d.str()?.to_owned()));
+        }
+        EncryptionContext::new(pairs).map_err(|_| bad())
     }
 }

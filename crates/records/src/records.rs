@@ -15,6 +15,7 @@ use crate::address::{Address, RowScope};
 use crate::caches::Caches;
 use crate::committer::{self, Committer, Job, WRAPPED_VERSION};
 use crate::error::{CommitError, RecordsError};
+use crate::grants::GrantCache;
 use crate::sealed::{load, open, parse};
 use crate::standing::Standing;
 use crate::states::{States, load_states, scopes};
@@ -262,6 +263,10 @@ impl Records {
     /// A signing credential, from memory if it is there.
     pub fn access_key(&self, id: &AccessKeyId) -> Result<Option<Arc<Loaded<AccessKeyRow>>>, RecordsError> {
         self.caches.access_keys.get_or_load(id, || self.load(&AccessKeyRow::address(id)))
+    }
+
+    pub(crate) fn grant_cache(&self) -> &GrantCache {
+        &self.caches.grants
     }
 
     /// Any row, from the store.

@@ -18,6 +18,7 @@ use crate::error::{CommitError, RecordsError};
 use crate::records::Records;
 use crate::sealed::{cell, open, parse};
 use crate::tables::Row;
+use crate::tables::grant::GrantRow;
 use crate::tables::key::KeyRow;
 use crate::tables::state::StateRow;
 use crate::writes::{Mark, Writes};
@@ -246,6 +247,11 @@ impl Records {
                 writes.seal_again(address, mark, key.encode());
             }
             _ if is_current => return Ok(Standing::Current),
+            // Decoded, so that whoever keeps grants in memory keeps them.
+            Table::Grant => {
+                let loaded = open::<GrantRow>(&self.keyring, &address, row)?;
+                writes.update(&loaded, (*loaded).clone());
+            }
             Table::Outbox => return Ok(Standing::Left),
             Table::AccessKey
             | Table::Account
@@ -253,6 +259,8 @@ impl Records {
             | Table::Alias
             | Table::Deployment
             | Table::DomainKey
+            | Table::OrphanedGrants
+            | Table::Retirable
             | Table::State => {
                 let opened = self.keyring.open_row(&cell(&address, row.version), &row.value);
                 let plain =

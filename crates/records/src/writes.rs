@@ -11,6 +11,7 @@ use crate::renewal::Unreferenced;
 use crate::tables::Row;
 use crate::tables::access_key::AccessKeyRow;
 use crate::tables::alias::AliasRow;
+use crate::tables::grant::GrantRow;
 use crate::tables::key::KeyRow;
 use crate::tables::outbox::OutboxRow;
 
@@ -121,6 +122,7 @@ pub(crate) enum Write {
 pub enum Kept {
     AccessKey(AccessKeyRow),
     Alias(AliasRow),
+    Grant(Box<GrantRow>),
     Key(Box<KeyRow>),
     Nowhere,
     Outbox(OutboxRow),

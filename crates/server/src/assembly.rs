@@ -11,9 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_audit::{Journal, JournalError, JournalOptions, StrangerLog};
-use strongroom_crypto::{
-    FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootError, RootHolder, open_root,
-};
+use strongroom_crypto::{FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootFile, RootHolder};
 use strongroom_kms::{Jobs, Seed};
 use strongroom_pipeline::{Corridor, Drainer, JobCorridor, OutboxSender};
 use strongroom_records::{
@@ -359,6 +357,25 @@ pub(crate) fn lock(places: &Places) -> Result<DataLock, AssemblyError> {
     }
 }
 
+/// The lock on the data directory of a deployment that there is.
+pub(crate) fn lock_initialised(places: &Places) -> Result<DataLock, AssemblyError> {
+    if !places.is_initialised() {
+        return Err(AssemblyError::NotInitialised { path: places.data.clone() });
+    }
+    lock(places)
+}
+
+pub(crate) fn read_root(places: &Places) -> Result<RootFile, AssemblyError> {
+    RootFile::read(&places.root_key()).map_err(part("open the root key"))
+}
+
+pub(crate) fn open_root(
+    file: &RootFile,
+    passphrase: Option<AskPassphrase<'_>>,
+) -> Result<Arc<dyn RootHolder>, AssemblyError> {
+    Ok(file.open(passphrase).map_err(part("open the root key"))?.into())
+}
+
 /// Asks for a passphrase, if the root key needs one.
 pub type AskPassphrase<'a> = &'a dyn Fn() -> io::Result<Credential>;
 
@@ -366,17 +383,13 @@ pub type AskPassphrase<'a> = &'a dyn Fn() -> io::Result<Credential>;
 pub(crate) struct Sealed {
     entries: Vec<KeyringEntry>,
     lock: DataLock,
-    root_key: PathBuf,
     store: SqliteStore,
 }
 
 impl Sealed {
     /// Locks and opens the store, which tells nothing without the keyring.
     pub(crate) fn lock(places: &Places) -> Result<Self, AssemblyError> {
-        if !places.is_initialised() {
-            return Err(AssemblyError::NotInitialised { path: places.data.clone() });
-        }
-        Self::locked(places, lock(places)?)
+        Self::locked(places, lock_initialised(places)?)
     }
 
     pub(crate) fn locked(places: &Places, lock: DataLock) -> Result<Self, AssemblyError> {
@@ -387,27 +400,11 @@ impl Sealed {
             let Places { data, root, .. } = places.clone();
             return Err(AssemblyError::Interrupted { data, root });
         }
-        Ok(Self { entries, lock, root_key: places.root_key(), store })
-    }
-
-    pub(crate) fn root(
-        &self,
-        passphrase: Option<AskPassphrase<'_>>,
-    ) -> Result<Arc<dyn RootHolder>, AssemblyError> {
-        Ok(open_root(&self.root_key, passphrase).map_err(part("open the root key"))?.into())
+        Ok(Self { entries, lock, store })
     }
 
     pub(crate) fn keyring(&self, root: &dyn RootHolder) -> Result<Keyring, AssemblyError> {
         Keyring::open(root, &self.entries).map_err(part("open the keyring"))
-    }
-
-    /// Whether the root key file is wrapped by a passphrase. Any other trouble with it is an error.
-    pub(crate) fn needs_passphrase(&self) -> Result<bool, AssemblyError> {
-        match open_root(&self.root_key, None) {
-            Ok(_) => Ok(false),
-            Err(RootError::PassphraseNeeded { .. }) => Ok(true),
-            Err(error) => Err(part("open the root key")(error)),
-        }
     }
 
     /// The regions that the keyring has keys of. Not authentic before the keyring is open.
@@ -447,7 +444,7 @@ impl Opened {
     /// Locks, opens the store and unwraps the keyring.
     pub fn open(places: &Places, passphrase: Option<AskPassphrase<'_>>) -> Result<Self, AssemblyError> {
         let sealed = Sealed::lock(places)?;
-        let root = sealed.root(passphrase)?;
+        let root = open_root(&read_root(places)?, passphrase)?;
         let keyring = sealed.keyring(&*root)?;
         Ok(sealed.open(root, keyring))
     }

@@ -3,6 +3,7 @@
 //! Unknown fields are refused, so that a misspelt one is not silently without effect. Secrets do not stand here; where
 //! one is needed its file is named. `docs/strongroom.toml` shows every field.
 
+mod hardening;
 mod tls;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use strongroom_types::limits::CONFIG_BYTES_MAX;
 
+pub use hardening::{HardeningConfig, Layer};
 pub use tls::{ClientCertificates, TlsConfig};
 
 /// Everything that an operator may set, checked.
@@ -49,6 +51,11 @@ pub struct Config {
     pub disk_reserve_mib: Bounded<0, 65_536>,
     pub journal_segment_mib: Bounded<1, 4096>,
     pub cache_rows_max: Bounded<1000, 100_000_000>,
+    /// Empty stands for whoever starts the server.
+    pub user: String,
+    /// Empty stands for the user's own.
+    pub group: String,
+    pub hardening: HardeningConfig,
     pub tls: TlsConfig,
     /// Not in the file: what is accepted once must not be accepted at every start.
     #[serde(skip)]
@@ -67,6 +74,8 @@ pub struct Overrides {
     pub threads: Option<Bounded<0, 1024>>,
     pub log_format: Option<LogFormat>,
     pub log_level: Option<LogLevel>,
+    pub user: Option<String>,
+    pub group: Option<String>,
     pub tls: TlsConfig,
 }
 
@@ -108,6 +117,8 @@ pub enum ConfigError {
     Read { path: PathBuf, source: io::Error },
     #[error("`listen` and `admin_listen` are both `{address}`; give one of them another port")]
     SameAddress { address: SocketAddr },
+    #[error("`group` is set and `user` is not; set `user`, or leave both out")]
+    GroupWithoutUser,
     #[error("`{given}` of `[tls]` is set and `{missing}` is not; set both or neither")]
     TlsIncomplete { given: &'static str, missing: &'static str },
     #[error("the configuration file `{path}` is larger than {CONFIG_BYTES_MAX} bytes; is it the right file?")]
@@ -137,6 +148,9 @@ impl Default for Config {
             disk_reserve_mib: Bounded(64),
             journal_segment_mib: Bounded(64),
             cache_rows_max: Bounded(100_000),
+            user: String::new(),
+            group: String::new(),
+            hardening: HardeningConfig::default(),
             tls: TlsConfig::default(),
             accept_rollback: false,
         }
@@ -213,6 +227,8 @@ impl Config {
             threads,
             log_format,
             log_level,
+            ref user,
+            ref group,
             ref tls,
         } = *overrides;
         self.accept_rollback |= accept_rollback;
@@ -222,12 +238,20 @@ impl Config {
         self.threads = threads.unwrap_or(self.threads);
         self.log_format = log_format.unwrap_or(self.log_format);
         self.log_level = log_level.unwrap_or(self.log_level);
+        for (field, given) in [(&mut self.user, user), (&mut self.group, group)] {
+            if let Some(given) = given {
+                field.clone_from(given);
+            }
+        }
         self.tls.lay_over(tls);
     }
 
     /// The rules that concern more than one field.
     fn check(&self) -> Result<(), ConfigError> {
         self.tls.check()?;
+        if self.user.is_empty() && !self.group.is_empty() {
+            return Err(ConfigError::GroupWithoutUser);
+        }
         let is_loopback = self.listen.ip().to_canonical().is_loopback();
         if !is_loopback && !self.insecure_plaintext && !self.tls.is_on() {
             return Err(ConfigError::Plaintext { listen: self.listen });

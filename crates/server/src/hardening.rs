@@ -1,7 +1,31 @@
-//! What the process asks of the kernel before it holds a key: no core dumps, no tracing by others, enough descriptors.
+//! What the process asks of the kernel: before it holds a key, no core dumps and no tracing by others; before it serves, no
+//! rights that serving does not need.
+//!
+//! The parts, in the order in which a server goes through them ([`Footing`](crate::footing::Footing)): memory that is locked,
+//! another user without capabilities, Landlock for files and ports, seccomp for system calls. What each stops, and what not,
+//! is in `docs/security.md`.
 
+mod calls;
+mod files;
+mod memory;
+mod privileges;
+
+use std::fs;
+use std::path::Path;
+
+use landlock::RulesetError;
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+
+pub use calls::CallsError;
+pub(crate) use files::Reach;
+pub(crate) use memory::{LockedMemory, lock_memory};
+pub use privileges::PrivilegesError;
+pub(crate) use privileges::{Account, Standing, shed};
+
+use crate::config::{HardeningConfig, Layer};
+use calls::confine_calls;
+use files::{Enforced, confine_files};
 
 /// Descriptors beside those of connections: the database, journal segments, listeners, reactors, standard streams.
 const OTHER_FILES: u64 = 512;
@@ -23,6 +47,84 @@ pub fn harden() -> Result<(), HardeningError> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, none).map_err(HardeningError::CoreDumps)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(HardeningError::Dumpable)
+}
+
+/// Why the process could not be confined. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfineError {
+    #[error("cannot confine system calls; without, start with `seccomp = \"off\"` in `[hardening]`")]
+    Calls(#[from] CallsError),
+    #[error("cannot confine files; without, start with `landlock = \"off\"` in `[hardening]`")]
+    Files(#[from] RulesetError),
+    #[error(
+        "this kernel has no Landlock, and `landlock = \"required\"` in `[hardening]` asks for it: Linux 5.13 has it, where \
+         it is among the active security modules (`lsm=`)"
+    )]
+    NoLandlock,
+    #[error(
+        "this kernel has no seccomp filters, and `seccomp = \"required\"` in `[hardening]` asks for them"
+    )]
+    NoSeccomp,
+    /// Somebody has loaded a library into the process that begins with a thread of its own.
+    #[error(
+        "{count} threads run already, and could not be confined: is a library preloaded that starts them?"
+    )]
+    Threads { count: usize },
+}
+
+/// What confines the process, in words for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Confinement {
+    pub(crate) files: &'static str,
+    pub(crate) calls: &'static str,
+    /// All that was asked for is there.
+    pub(crate) is_whole: bool,
+}
+
+/// Confines this thread and those that it starts, as the configuration says. There must be no other yet.
+pub(crate) fn confine(config: &HardeningConfig, reach: &Reach) -> Result<Confinement, ConfineError> {
+    let count = threads();
+    if count > 1 {
+        return Err(ConfineError::Threads { count });
+    }
+    let files = match config.landlock {
+        Layer::Off => None,
+        Layer::IfAvailable => Some(confine_files(reach)?),
+        Layer::Required => match confine_files(reach)? {
+            Enforced::Nothing => return Err(ConfineError::NoLandlock),
+            enforced => Some(enforced),
+        },
+    };
+    let calls = match config.seccomp {
+        Layer::Off => None,
+        Layer::IfAvailable | Layer::Required => match confine_calls() {
+            Ok(()) => Some(true),
+            Err(error) if error.is_unsupported() && config.seccomp == Layer::Required => {
+                return Err(ConfineError::NoSeccomp);
+            }
+            Err(error) if error.is_unsupported() => Some(false),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    Ok(Confinement {
+        files: match files {
+            None => "off",
+            Some(Enforced::Nothing) => "not in this kernel",
+            Some(Enforced::Partly) => "in force as far as this kernel knows it",
+            Some(Enforced::Wholly) => "in force",
+        },
+        calls: match calls {
+            None => "off",
+            Some(false) => "not in this kernel",
+            Some(true) => "in force",
+        },
+        is_whole: matches!(files, None | Some(Enforced::Wholly)) && calls != Some(false),
+    })
+}
+
+/// Threads of this process; one where /proc is not there to tell.
+fn threads() -> usize {
+    fs::read_dir(Path::new("/proc/self/task")).map_or(1, Iterator::count)
 }
 
 /// Raises the soft limit of open files so that `connections_max` fit, as far as the hard limit allows, and returns how
@@ -61,6 +163,9 @@ fn connections_that_fit(files: u64) -> usize {
     let fitting = files.saturating_sub(OTHER_FILES).max(files / 2).min(files);
     usize::try_from(fitting).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod confinement;
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,7 @@ mod crowd;
 mod disk;
 mod doorway;
 mod env;
+mod footing;
 mod freshness;
 mod front;
 mod gate;
@@ -50,13 +51,14 @@ pub use assembly::{
 };
 pub use backup::{BackedUp, BackupError, BackupHeader, Restored, backup, restore};
 pub use config::{
-    Bounded, ClientCertificates, Config, ConfigError, LogFormat, LogLevel, Overrides, TlsConfig,
+    Bounded, ClientCertificates, Config, ConfigError, HardeningConfig, Layer, LogFormat, LogLevel, Overrides,
+    TlsConfig,
 };
 pub use credentials::{AccessKey, Credentials, PrincipalName, Rotated};
 pub use env::SystemEnv;
 pub use freshness::{Finding, Freshness};
 pub use handle::Service;
-pub use hardening::{HardeningError, harden, raise_open_files};
+pub use hardening::{CallsError, ConfineError, HardeningError, PrivilegesError, harden, raise_open_files};
 pub use listen::{ListenError, Listeners};
 pub use logging::{LogFile, LoggingError, start_logging};
 pub use metrics::{Metrics, Recorder};

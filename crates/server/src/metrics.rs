@@ -10,7 +10,8 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ impl Metrics {
         metrics.register_gauge_fn(
             "process_resident_memory_bytes",
             "Memory of the process that is in RAM.",
-            Box::new(resident_bytes),
+            Residence::new().read(),
         );
         metrics
     }
@@ -183,12 +184,27 @@ impl fmt::Debug for Hook {
     }
 }
 
-/// `VmRSS` of proc_pid_status(5); zero where there is no such file.
-fn resident_bytes() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
-    kibibytes.unwrap_or_default() * 1024.0
+/// `VmRSS` of proc_pid_status(5), from a file that is kept open: a confined process cannot open it again.
+struct Residence(Option<File>);
+
+impl Residence {
+    fn new() -> Self {
+        Self(File::open("/proc/self/status").ok())
+    }
+
+    /// Zero where there is no such file.
+    fn read(self) -> Read<f64> {
+        Box::new(move || self.bytes().unwrap_or_default())
+    }
+
+    fn bytes(&self) -> Option<f64> {
+        let mut status = [0; 4096];
+        let read = self.0.as_ref()?.read_at(&mut status, 0).ok()?;
+        let status = String::from_utf8_lossy(status.get(..read)?);
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kibibytes * 1024.0)
+    }
 }
 
 #[cfg(test)]
@@ -249,6 +265,7 @@ mod tests {
 
     #[test]
     fn the_process_occupies_memory() {
-        assert!(resident_bytes() > 100_000.0);
+        assert!(Residence::new().read()() > 100_000.0);
+        assert_eq!(Residence(None).read()(), 0.0);
     }
 }

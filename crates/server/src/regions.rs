@@ -7,7 +7,9 @@ use strongroom_audit::Value;
 use strongroom_records::{DomainKeyRow, Records, RowScope, Writes};
 use strongroom_types::{Env, RegionName};
 
-use crate::assembly::{AskPassphrase, AssemblyError, Places, Sealed, known_partition, part};
+use crate::assembly::{
+    AskPassphrase, AssemblyError, Places, Sealed, known_partition, open_root, part, read_root,
+};
 use crate::env::SystemEnv;
 use crate::offline::{Offline, OfflineError, record};
 
@@ -20,7 +22,7 @@ pub fn add_region(
     known_partition(region)?;
     let env: Arc<dyn Env> = Arc::new(SystemEnv::new());
     let sealed = Sealed::lock(places)?;
-    let root = sealed.root(passphrase)?;
+    let root = open_root(&read_root(places)?, passphrase)?;
     let mut keyring = sealed.keyring(&*root)?;
     if keyring.has_region(region) {
         return Err(OfflineError::KnownRegion { region: region.clone() });

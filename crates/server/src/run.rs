@@ -8,20 +8,24 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use strongroom_audit::{Appenders, Journal, JournalStats, SYNC_BUCKETS_MICROS};
+use strongroom_crypto::{RootFile, key_memory};
 use strongroom_kms::JobStats;
 use strongroom_records::{CommitStats, Verdict, Verification};
 use strongroom_types::{AccountId, Credential, Env, HistogramSnapshot, RegionName};
 
 use crate::anchor::AnchorStatus;
-use crate::assembly::{AskPassphrase, AssemblyError, Opened, PartLimits, Places, Running, Sealed, part};
+use crate::assembly::{
+    AskPassphrase, AssemblyError, Opened, PartLimits, Places, Running, Sealed, open_root, part,
+};
 use crate::disk::{DataDisk, DiskLimits, DiskStatus, DiskWatch, Level, Watch};
 use crate::doorway::Doorway;
+use crate::footing::{Footing, Root};
 use crate::front::Front;
 use crate::tls::{LOOK_INTERVAL, TlsWatch};
 use crate::unseal::{Attempt, UnsealSocket};
 use crate::{
-    Config, Health, ListenError, Listeners, Metrics, Parts, ServeError, Shutdown, SystemEnv, Tls, TlsError,
-    raise_open_files, serve,
+    Config, ConfineError, HardeningError, Health, ListenError, Listeners, LoggingError, Metrics, Parts,
+    PrivilegesError, ServeError, Shutdown, SignalsError, SystemEnv, Tls, TlsError, serve, stop_on_signals,
 };
 
 /// What is listening, for whoever announces it.
@@ -43,9 +47,19 @@ pub enum RunError {
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
     #[error(transparent)]
+    Confine(#[from] ConfineError),
+    #[error(transparent)]
+    Hardening(#[from] HardeningError),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
+    Logging(#[from] LoggingError),
+    #[error(transparent)]
+    Privileges(#[from] PrivilegesError),
+    #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    Signals(#[from] SignalsError),
     #[error("cannot use TLS as configured")]
     Tls(#[from] TlsError),
     #[error("cannot watch the TLS files")]
@@ -124,12 +138,12 @@ impl House {
     }
 
     /// Opens the deployment with a passphrase, if it is the right one. `sealed` is taken then.
-    fn attempt(&self, sealed: &mut Option<Sealed>, passphrase: Credential) -> Attempt {
+    fn attempt(&self, sealed: &mut Option<Sealed>, root: &RootFile, passphrase: Credential) -> Attempt {
         // Asked at most once for one root key file.
         let passphrase = Cell::new(Some(passphrase));
         let ask = || passphrase.take().ok_or_else(|| io::Error::other("it was used already"));
         let Some(waiting) = sealed.take() else { return Attempt::Failed(AssemblyError::NoDeployment) };
-        let keys = waiting.root(Some(&ask)).and_then(|root| {
+        let keys = open_root(root, Some(&ask)).and_then(|root| {
             let keyring = waiting.keyring(&*root)?;
             Ok((root, keyring))
         });
@@ -222,36 +236,47 @@ impl Residents {
     }
 }
 
-/// Serves until `shutdown` is triggered, then closes everything in good order.
+/// A deployment whose passphrase has not come yet.
+struct Waiting {
+    root: RootFile,
+    sealed: Sealed,
+    socket: UnsealSocket,
+}
+
+/// Serves until SIGTERM or SIGINT, then closes everything in good order.
 ///
-/// Without a `passphrase` a deployment whose root key needs one starts sealed: requests are refused until
-/// `strongroom unseal` has delivered it at `unseal_socket`.
+/// Confines the whole process on the way ([`Footing`]), so that nothing but serving can be done in it afterwards. Without a
+/// `passphrase` a deployment whose root key needs one starts sealed: requests are refused until `strongroom unseal` has
+/// delivered it at `unseal_socket`.
 pub fn run(
     config: &Config,
     places: &Places,
     passphrase: Option<AskPassphrase<'_>>,
     unseal_socket: &Path,
-    shutdown: &Shutdown,
     announce: &dyn Fn(&Announcement<'_>),
 ) -> Result<(), RunError> {
-    let connections_fitting = raise_open_files(config.connections_max.as_usize());
+    // Opens what it must keep open.
+    let house = House::new(config, places);
+    let footing = Footing::gain(config, places, passphrase, unseal_socket)?;
+    let Footing { connections_fitting, listeners, lock, log_file, root, tls } = footing;
     let config =
         &Config { connections_max: config.connections_max.at_most(connections_fitting), ..config.clone() };
-    let tls = Tls::load(&config.tls)?;
+    let shutdown = &Shutdown::new();
+    stop_on_signals(shutdown.clone(), log_file)?;
     let watch = tls.as_ref().map(|tls| TlsWatch::start(tls, LOOK_INTERVAL)).transpose();
     let _watch = watch.map_err(RunError::WatchTls)?;
-    let house = House::new(config, places);
-    let sealed = Sealed::lock(places)?;
+    let sealed = Sealed::locked(places, lock)?;
     let regions = sealed.regions();
-    let waiting = if passphrase.is_none() && sealed.needs_passphrase()? {
-        Some((UnsealSocket::bind(unseal_socket)?, sealed))
-    } else {
-        let root = sealed.root(passphrase)?;
-        let keyring = sealed.keyring(&*root)?;
-        house.open(sealed.open(root, keyring))?;
-        None
+    let waiting = match root {
+        Root::Waiting(root, socket) => Some(Waiting { root, sealed, socket }),
+        Root::Open(root) => {
+            let keyring = sealed.keyring(&*root)?;
+            house.open(sealed.open(root, keyring))?;
+            None
+        }
     };
-    let outcome = serve_house(config, &house, tls, shutdown, waiting, &regions, announce);
+    let entrance = Entrance { listeners, tls };
+    let outcome = serve_house(config, &house, entrance, shutdown, waiting, &regions, announce);
     tracing::info!("stopped serving; flushing");
     // Every thread that held it has been joined.
     match Arc::into_inner(house) {
@@ -261,21 +286,26 @@ pub fn run(
     outcome
 }
 
+/// Where requests come in.
+struct Entrance {
+    listeners: Listeners,
+    tls: Option<Arc<Tls>>,
+}
+
 fn serve_house(
     config: &Config,
     house: &Arc<House>,
-    tls: Option<Arc<Tls>>,
+    Entrance { listeners, tls }: Entrance,
     shutdown: &Shutdown,
-    waiting: Option<(UnsealSocket, Sealed)>,
+    waiting: Option<Waiting>,
     regions: &[RegionName],
     announce: &dyn Fn(&Announcement<'_>),
 ) -> Result<(), RunError> {
-    let listeners = Listeners::bind(config)?;
     if let Some(tls) = &tls {
         tls.register(&house.metrics);
         tls.warn_if_over(house.env.now());
     }
-    let socket = waiting.as_ref().map(|(socket, _)| socket.path().to_owned());
+    let socket = waiting.as_ref().map(|waiting| waiting.socket.path().to_owned());
     tracing::info!(
         listen = %listeners.address(),
         admin_listen = %listeners.admin_address(),
@@ -294,7 +324,8 @@ fn serve_house(
         sealed: socket.as_deref(),
     });
     register_sealed(house);
-    let unsealing = waiting.map(|(socket, sealed)| wait_for_passphrase(house, shutdown, socket, sealed));
+    register_key_memory(&house.metrics);
+    let unsealing = waiting.map(|waiting| wait_for_passphrase(house, shutdown, waiting));
     let unsealing = unsealing.transpose()?;
     let parts = Parts {
         appenders: Arc::clone(&house.appenders),
@@ -318,14 +349,14 @@ fn serve_house(
 fn wait_for_passphrase(
     house: &Arc<House>,
     shutdown: &Shutdown,
-    socket: UnsealSocket,
-    sealed: Sealed,
+    waiting: Waiting,
 ) -> Result<JoinHandle<Result<(), AssemblyError>>, AssemblyError> {
     let (house, shutdown) = (Arc::clone(house), shutdown.clone());
+    let Waiting { root, sealed, socket } = waiting;
     let mut sealed = Some(sealed);
     let thread = std::thread::Builder::new().name("strongroom-unseal".to_owned());
     let thread = thread.spawn(move || {
-        let served = socket.serve(&shutdown, &mut |passphrase| house.attempt(&mut sealed, passphrase));
+        let served = socket.serve(&shutdown, &mut |passphrase| house.attempt(&mut sealed, &root, passphrase));
         if served.is_err() {
             shutdown.trigger();
         }
@@ -341,6 +372,23 @@ fn register_sealed(house: &Arc<House>) {
         "strongroom_sealed",
         "One while the root key waits for its passphrase, else zero.",
         Box::new(move || f64::from(u8::from(is_sealed()))),
+    );
+}
+
+/// What is known of whether keys could be written to swap.
+fn register_key_memory(metrics: &Metrics) {
+    metrics.register_gauge_fn(
+        "strongroom_key_memory_locked_bytes",
+        "Memory set apart for keys and locked.",
+        Box::new(|| to_f64(key_memory().locked_bytes)),
+    );
+    metrics.register_gauge_fn(
+        "strongroom_keys_unlocked",
+        "Keys and cached key materials in memory that could not be locked.",
+        Box::new(|| {
+            let memory = key_memory();
+            to_f64(memory.ring_unlocked + memory.materials_unlocked)
+        }),
     );
 }
 

@@ -17,7 +17,8 @@ use hyper::service::service_fn;
 use strongroom_audit::Appenders;
 use strongroom_types::Env;
 use strongroom_types::limits::{
-    ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, LARGE_REQUESTS_MAX, REQUEST_HEAD_BYTES_MAX,
+    ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, HEAVY_THREADS_PER_LOOP, LARGE_REQUESTS_MAX,
+    REQUEST_HEAD_BYTES_MAX,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -272,6 +273,7 @@ fn spawn<T: Serve>(
     let (idle, busy) = (Arc::clone(&activity), Arc::clone(&activity));
     let mut builder = runtime::Builder::new_current_thread();
     builder.on_thread_park(move || idle.idle()).on_thread_unpark(move || busy.busy());
+    builder.max_blocking_threads(HEAVY_THREADS_PER_LOOP);
     let runtime = builder.enable_io().enable_time().build()?;
     let listener = {
         let _context = runtime.enter();

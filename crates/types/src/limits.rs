@@ -22,6 +22,8 @@ pub const RANDOM_BYTES_MAX: usize = 1024;
 pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 8192;
 /// A key policy may not have more characters (AWS KMS developer guide, resource quotas).
 pub const POLICY_CHARACTERS_MAX: usize = 32_768;
+/// Policy variables in one text of a policy. Ours: their values are kept on the stack while the text is matched.
+pub const POLICY_VARIABLES_PER_TEXT_MAX: usize = 8;
 /// Aliases of one key (AWS KMS developer guide, resource quotas).
 pub const ALIASES_PER_KEY_MAX: usize = 50;
 /// Tags of one key (AWS KMS developer guide, resource quotas).
@@ -29,6 +31,20 @@ pub const TAGS_PER_KEY_MAX: usize = 50;
 /// Characters of a tag's key and of its value (AWS KMS API reference, Tag).
 pub const TAG_KEY_CHARACTERS_MAX: usize = 128;
 pub const TAG_VALUE_CHARACTERS_MAX: usize = 256;
+/// Grants on one key (AWS KMS developer guide, resource quotas).
+pub const GRANTS_PER_KEY_MAX: u32 = 50_000;
+/// Pairs of one encryption context constraint of a grant (AWS KMS API reference, GrantConstraints).
+pub const GRANT_CONTEXT_PAIRS_MAX: usize = 8;
+/// Characters of each value in such a constraint (AWS KMS API reference, GrantConstraints).
+pub const GRANT_CONTEXT_VALUE_CHARACTERS_MAX: usize = 384;
+/// A grant token may not have more characters. AWS takes up to 8192; those of this service have 152.
+pub const GRANT_TOKEN_CHARACTERS_MAX: usize = 256;
+/// What all grants kept in memory may occupy, about.
+pub const CACHED_GRANTS_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Whoever would have to read more grants than this before deciding does so beside the event loops.
+pub const GRANTS_READ_AT_ONCE_MAX: u32 = 32;
+/// Grants of destroyed keys that are removed in one run of the jobs.
+pub const GRANT_SWEEP_ROWS: usize = 10_000;
 /// Characters of a description (AWS KMS API reference, CreateKey).
 pub const DESCRIPTION_CHARACTERS_MAX: usize = 8192;
 
@@ -39,6 +55,11 @@ pub const LIST_KEYS_MAX: usize = 1000;
 pub const LIST_ALIASES_DEFAULT: usize = 50;
 pub const LIST_ALIASES_MAX: usize = 100;
 
+/// Page size of ListGrants and ListRetirableGrants: default and maximum (AWS KMS API reference).
+pub const LIST_GRANTS_DEFAULT: usize = 50;
+pub const LIST_GRANTS_MAX: usize = 100;
+/// Index rows that one ListRetirableGrants looks at: those of destroyed keys are passed over.
+pub const LIST_RETIRABLE_ROWS_MAX: usize = 1000;
 /// Page size of ListResourceTags: default and maximum in one (AWS KMS API reference).
 pub const LIST_TAGS_MAX: usize = 50;
 /// Page size of ListKeyPolicies: default and maximum (AWS KMS API reference).
@@ -169,6 +190,13 @@ pub const ARGON2_PASSES_MAX: u32 = 16;
 /// Argon2id's lanes, as a root key file may ask for them.
 pub const ARGON2_LANES_MIN: u32 = 1;
 pub const ARGON2_LANES_MAX: u32 = 16;
+/// A public key in DER may not be larger. The largest that is made, of ML-DSA-87, has 2614 bytes.
+pub const PUBLIC_KEY_BYTES_MAX: usize = 8192;
+/// Threads beside each event loop for what computes or scans for long. More of them would not do more, but leave the loops
+/// less of the cores: RSA signatures asked for by the thousand must not slow down everything else.
+pub const HEAVY_THREADS_PER_LOOP: usize = 2;
+/// RSA keys of one size that are made before they are asked for.
+pub const POOLED_KEYS_PER_SIZE_MAX: usize = 4;
 /// One wrapped key material may not be larger.
 pub const WRAPPED_KEY_BYTES_MAX: usize = 8192;
 /// The position inside a paging marker may not be larger.

@@ -81,8 +81,20 @@ impl Timestamp {
 
     /// `2026-11-22T09:30:00Z`, the form of CloudTrail's `eventTime`.
     pub fn to_extended_iso8601(self) -> String {
+        let mut text = String::with_capacity("2026-11-22T09:30:00Z".len());
+        // Writing to a String cannot fail.
+        let _ = self.write_extended_iso8601(&mut text);
+        text
+    }
+
+    /// The same, without an allocation.
+    pub fn write_extended_iso8601(self, out: &mut impl fmt::Write) -> fmt::Result {
         let c = self.civil();
-        format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", c.year, c.month, c.day, c.hour, c.minute, c.second)
+        write!(
+            out,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+            c.year, c.month, c.day, c.hour, c.minute, c.second
+        )
     }
 
     /// `2026-11-22T09:30:00.123Z`, for logs.

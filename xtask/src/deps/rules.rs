@@ -11,7 +11,8 @@ const PRODUCT: &str = "strongroom-cli";
 /// has no row.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("types", &[]),
-    ("crypto", &["types"]),
+    ("crypto-ffi", &[]),
+    ("crypto", &["types", "crypto-ffi"]),
     ("store", &["types"]),
     ("policy", &["types"]),
     ("wire", &["types"]),
@@ -35,15 +36,21 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 /// Crates that no product depends on, and that may therefore depend on anything.
 const FREE: &[&str] = &["bench", "fuzz", "xtask"];
 
-/// Libraries that only some crates may touch: AWS-LC sees key bytes, SQLite the rows, hyper and rustls the wire, and
-/// libFuzzer brings a `main` of its own.
+/// Libraries that only some crates may touch: AWS-LC and memmap2 see key bytes, SQLite the rows, hyper and rustls the wire,
+/// landlock and seccompiler confine the process, and libFuzzer brings a `main` of its own.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["crypto", "sigv4", "testkit", "bench", "xtask"]),
+    ("aws-lc-sys", &["crypto-ffi"]),
     ("hyper", &["server", "bench"]),
+    ("k256", &["crypto"]),
+    ("landlock", &["server"]),
     ("libfuzzer-sys", &["fuzz"]),
+    ("memmap2", &["crypto"]),
     ("rcgen", &["server"]),
     ("rusqlite", &["store"]),
     ("rustls", &["server"]),
+    ("seccompiler", &["server"]),
+    ("sm2", &["crypto"]),
     ("tokio-rustls", &["server"]),
 ];
 

@@ -173,6 +173,8 @@ fn identity(e: &mut Out<'_>, identity: &Identity<'_>) -> Encoded {
         IdentityKind::Operator => 1,
         IdentityKind::Service => 2,
         IdentityKind::Unknown => 3,
+        IdentityKind::User => 4,
+        IdentityKind::AssumedRole => 5,
     })?;
     account(e, identity.account)?;
     optional(e, identity.arn.as_ref(), AUDIT_TEXT_BYTES_MAX)?;
@@ -325,6 +327,8 @@ fn decode_identity<'b>(d: &mut Decoder<'b>) -> Result<Identity<'b>, decode::Erro
             1 => IdentityKind::Operator,
             2 => IdentityKind::Service,
             3 => IdentityKind::Unknown,
+            4 => IdentityKind::User,
+            5 => IdentityKind::AssumedRole,
             other => return Err(decode::Error::unknown_variant(other.into())),
         },
         account: nullable(d, account_id)?,

@@ -244,6 +244,8 @@ fn an_identity() -> impl Strategy<Value = Identity<'static>> {
         Just(IdentityKind::Operator),
         Just(IdentityKind::Service),
         Just(IdentityKind::Unknown),
+        Just(IdentityKind::User),
+        Just(IdentityKind::AssumedRole),
     ];
     let texts = (option::of(text()), option::of(text()), option::of(text()), option::of(text()));
     (kind, option::of(an_account()), texts).prop_map(

@@ -13,6 +13,7 @@ use crate::checkpoint;
 use crate::error::CryptoError;
 use crate::keyring::versions::{DomainKeys, Versions};
 use crate::keyring::{KeyringName, Scope, ServicePurpose};
+use crate::pool::KeyPool;
 use crate::root::{RootError, RootHolder, RootSecret};
 use crate::secret::SecretKey;
 use crate::state;
@@ -24,6 +25,8 @@ pub struct Keyring {
     /// How often another domain key version has become current.
     epoch: AtomicU64,
     global: DomainKeys,
+    /// Keys for customers, made ahead. They are of no row yet.
+    pool: KeyPool,
     /// Sorted by name: a deployment has a handful of regions, and binary search over them beats hashing.
     regions: Vec<(RegionName, DomainKeys)>,
     /// Derived once: it makes two MACs for every row that is written.
@@ -64,13 +67,13 @@ impl Keyring {
         regions: &[RegionName],
     ) -> Result<(Self, Vec<KeyringEntry>), KeyringError> {
         let mut keys = NamedKeys::new();
-        keys.insert(KeyringName::GlobalDomain { version: 1 }, SecretKey::random()?);
+        keys.insert(KeyringName::GlobalDomain { version: 1 }, SecretKey::random_of_ring()?);
         for purpose in ServicePurpose::ALL {
-            keys.insert(KeyringName::Service { purpose, version: 1 }, SecretKey::random()?);
+            keys.insert(KeyringName::Service { purpose, version: 1 }, SecretKey::random_of_ring()?);
         }
         for region in regions {
             let name = KeyringName::RegionDomain { region: region.clone(), version: 1 };
-            if keys.insert(name, SecretKey::random()?).is_some() {
+            if keys.insert(name, SecretKey::random_of_ring()?).is_some() {
                 return Err(KeyringError::DuplicateRegion { region: region.clone() });
             }
         }
@@ -102,7 +105,7 @@ impl Keyring {
             return Err(KeyringError::TooManyRegions);
         }
         let name = KeyringName::RegionDomain { region: region.clone(), version: 1 };
-        let key = SecretKey::random()?;
+        let key = SecretKey::random_of_ring()?;
         let entry = wrap(root, &name, &key)?;
         let domain_keys = DomainKeys::new(Scope::Region(region), vec![(1, key)])?;
         self.regions.insert(at, (region.clone(), domain_keys));
@@ -118,7 +121,7 @@ impl Keyring {
     ) -> Result<KeyringEntry, KeyringError> {
         let (current, _) = self.domain_keys(scope)?.current();
         let version = current.checked_add(1).ok_or(CryptoError::Module)?;
-        wrap(root, &KeyringName::domain(scope, version), &SecretKey::random()?)
+        wrap(root, &KeyringName::domain(scope, version), &SecretKey::random_of_ring()?)
     }
 
     /// Makes the domain keys of a scope those of its stored entries: new versions are unwrapped, the newest seals from
@@ -184,6 +187,10 @@ impl Keyring {
         self.services.get(&purpose).ok_or(missing_service_key(purpose))
     }
 
+    pub(crate) fn pool(&self) -> &KeyPool {
+        &self.pool
+    }
+
     pub(crate) fn row_state_key(&self) -> &hmac::Key {
         &self.row_state
     }
@@ -229,7 +236,8 @@ impl Keyring {
         let (_, seed) = seeds.ok_or(missing_service_key(ServicePurpose::Checkpoint))?.current();
         let checkpoint = checkpoint::key_pair(seed)?;
         let row_state = state::mac_key(&services)?;
-        Ok(Self { checkpoint, epoch: AtomicU64::new(0), global, regions, row_state, services })
+        let (epoch, pool) = (AtomicU64::new(0), KeyPool::default());
+        Ok(Self { checkpoint, epoch, global, pool, regions, row_state, services })
     }
 
     fn position(&self, region: &RegionName) -> Result<usize, usize> {
@@ -254,7 +262,7 @@ fn wrap(root: &dyn RootHolder, name: &KeyringName, key: &SecretKey) -> Result<Ke
 fn unwrap(root: &dyn RootHolder, entry: &KeyringEntry) -> Result<SecretKey, KeyringError> {
     let failed = |source| KeyringError::Root { name: entry.name.clone(), source };
     let secret = root.unwrap(&entry.name.root_purpose(), &entry.wrapped).map_err(failed)?;
-    let mut key = SecretKey::zeroed();
+    let mut key = SecretKey::zeroed_of_ring();
     if secret.expose().len() != key.expose().len() {
         return Err(failed(RootError::MalformedWrapping));
     }

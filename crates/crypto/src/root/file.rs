@@ -49,7 +49,7 @@ impl FileRoot {
         if check != check_value(checked) {
             return Err(malformed());
         }
-        let mut secret = SecretKey::zeroed();
+        let mut secret = SecretKey::zeroed_of_ring();
         secret.expose_mut().copy_from_slice(key);
         Ok(Self(RootKey::new(root_id, secret)))
     }

@@ -1,9 +1,10 @@
 //! What both kinds of root key files begin with: `magic 8 | version 1 | kind 1 | root id 16`.
 
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use strongroom_types::Credential;
+use zeroize::Zeroizing;
 
 use crate::root::{FileRoot, PassphraseRoot, RootError, RootHolder, disk};
 
@@ -27,23 +28,57 @@ impl Kind {
     }
 }
 
-/// Opens the root key file at `path`, whatever its kind. `passphrase` is asked once, and only if the file needs one.
+/// A root key file as it was read. Opening it reads nothing: whoever starts with rights that it gives up can read the file
+/// first and be told the passphrase later.
+pub struct RootFile {
+    bytes: Zeroizing<Vec<u8>>,
+    kind: Kind,
+    path: PathBuf,
+}
+
+impl RootFile {
+    /// Reads a whole root key file, refusing one that others than its owner may use.
+    pub fn read(path: &Path) -> Result<Self, RootError> {
+        let bytes = disk::read_private(path)?;
+        let malformed = || RootError::MalformedFile { path: path.to_owned() };
+        let (kind, _, _) = split(&bytes).ok_or_else(malformed)?;
+        Ok(Self { bytes, kind, path: path.to_owned() })
+    }
+
+    pub fn needs_passphrase(&self) -> bool {
+        self.kind == Kind::Passphrase
+    }
+
+    /// Opens it, whatever its kind. `passphrase` is asked once, and only if the file needs one.
+    pub fn open(
+        &self,
+        passphrase: Option<&dyn Fn() -> io::Result<Credential>>,
+    ) -> Result<Box<dyn RootHolder>, RootError> {
+        let Self { bytes, kind, path } = self;
+        match kind {
+            Kind::File => Ok(Box::new(FileRoot::decode(path, bytes)?)),
+            Kind::Passphrase => {
+                let ask = passphrase.ok_or_else(|| RootError::PassphraseNeeded { path: path.clone() })?;
+                let passphrase = ask()
+                    .map_err(|source| RootError::PassphraseUnavailable { path: path.clone(), source })?;
+                Ok(Box::new(PassphraseRoot::decode(path, bytes, &passphrase)?))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RootFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RootFile({})", self.path.display())
+    }
+}
+
+/// Reads and opens the root key file at `path`.
 pub fn open_root(
     path: &Path,
     passphrase: Option<&dyn Fn() -> io::Result<Credential>>,
 ) -> Result<Box<dyn RootHolder>, RootError> {
-    let bytes = disk::read_private(path)?;
-    let malformed = || RootError::MalformedFile { path: path.to_owned() };
-    let (kind, _, _) = split(&bytes).ok_or_else(malformed)?;
-    match kind {
-        Kind::File => Ok(Box::new(FileRoot::decode(path, &bytes)?)),
-        Kind::Passphrase => {
-            let ask = passphrase.ok_or_else(|| RootError::PassphraseNeeded { path: path.to_owned() })?;
-            let passphrase =
-                ask().map_err(|source| RootError::PassphraseUnavailable { path: path.to_owned(), source })?;
-            Ok(Box::new(PassphraseRoot::decode(path, &bytes, &passphrase)?))
-        }
-    }
+    RootFile::read(path)?.open(passphrase)
 }
 
 pub(crate) fn push(out: &mut Vec<u8>, kind: Kind, root_id: &[u8; 16]) {
@@ -107,6 +142,19 @@ mod tests {
         let never: &dyn Fn() -> _ = &|| panic!("asked for a passphrase");
         assert_eq!(open_root(&path, Some(never)).unwrap().root_id(), made.root_id());
         assert_eq!(open_root(&path, None).unwrap().root_id(), made.root_id());
+    }
+
+    #[test]
+    fn a_file_that_was_read_opens_when_it_is_gone() {
+        let directory = TestDirectory::new();
+        let path = directory.join("root.key");
+        let made = PassphraseRoot::create(&path, &passphrase().unwrap()).unwrap();
+        let file = RootFile::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(file.needs_passphrase());
+        assert!(matches!(file.open(None), Err(RootError::PassphraseNeeded { .. })));
+        assert_eq!(file.open(Some(&passphrase)).unwrap().root_id(), made.root_id());
+        assert_eq!(format!("{file:?}"), format!("RootFile({})", path.display()));
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::fmt;
 
 use strongroom_types::LogSafe;
 use strongroom_types::limits::ROOT_SECRET_BYTES_MAX;
-use zeroize::Zeroizing;
 
 use crate::fields::push_field;
 use crate::keyring::{Scope, ServicePurpose};
+use crate::locked::{Holding, SLOT_BYTES, Slot};
 use crate::root::RootError;
 
 /// Something that can wrap small secrets and unwrap them again.
@@ -78,23 +78,31 @@ impl RootPurpose<'_> {
     }
 }
 
-/// A secret on its way to a root holder or back: one to 64 bytes, wiped when dropped.
-pub struct RootSecret(Zeroizing<Vec<u8>>);
+/// A secret on its way to a root holder or back: one to 64 bytes, in locked memory, wiped when dropped.
+pub struct RootSecret {
+    /// INVARIANT: at most the slot's.
+    length: usize,
+    slot: Slot,
+}
+
+const _: () = assert!(ROOT_SECRET_BYTES_MAX <= SLOT_BYTES);
 
 impl RootSecret {
     pub(crate) fn new(bytes: &[u8]) -> Result<Self, RootError> {
         if !(1..=ROOT_SECRET_BYTES_MAX).contains(&bytes.len()) {
             return Err(RootError::SecretLength);
         }
-        Ok(Self(Zeroizing::new(bytes.to_vec())))
+        let mut secret = Self { length: bytes.len(), slot: Slot::new(Holding::Ring) };
+        secret.expose_mut().copy_from_slice(bytes);
+        Ok(secret)
     }
 
     pub(crate) fn expose(&self) -> &[u8] {
-        &self.0
+        self.slot.halves().as_flattened().get(..self.length).unwrap_or_default()
     }
 
     pub(crate) fn expose_mut(&mut self) -> &mut [u8] {
-        &mut self.0
+        self.slot.halves_mut().as_flattened_mut().get_mut(..self.length).unwrap_or_default()
     }
 }
 

@@ -28,7 +28,7 @@ impl RootKey {
     }
 
     pub(crate) fn random() -> Result<Self, CryptoError> {
-        Ok(Self::new(random::random_array()?, SecretKey::random()?))
+        Ok(Self::new(random::random_array()?, SecretKey::random_of_ring()?))
     }
 
     pub(crate) fn expose_key(&self) -> &SecretKey {

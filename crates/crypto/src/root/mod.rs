@@ -17,7 +17,7 @@ mod passphrase;
 
 pub use error::RootError;
 pub use file::FileRoot;
-pub use header::open_root;
+pub use header::{RootFile, open_root};
 pub use holder::{RootHolder, RootId, RootPurpose, RootSecret};
 pub use passphrase::PassphraseRoot;
 

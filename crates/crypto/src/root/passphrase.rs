@@ -138,7 +138,7 @@ impl<'a> File<'a> {
     }
 
     fn unwrap(&self, wrapping_key: &SecretKey) -> Result<RootKey, CryptoError> {
-        let mut key = SecretKey::zeroed();
+        let mut key = SecretKey::zeroed_of_ring();
         let body = (self.ciphertext.as_slice(), self.tag);
         aead::open(WHAT, wrapping_key.expose(), self.nonce, self.aad, body, key.expose_mut())?;
         Ok(RootKey::new(self.root_id, key))
@@ -181,7 +181,7 @@ fn stretch(
         return Err(RootError::OutOfMemory { path: path.to_owned() });
     }
     memory.resize(params.block_count(), Block::new());
-    let mut key = SecretKey::zeroed();
+    let mut key = SecretKey::zeroed_of_ring();
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into_with_memory(passphrase.expose(), salt, key.expose_mut(), memory.as_mut_slice())
         .map_err(module)?;

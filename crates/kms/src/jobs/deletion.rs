@@ -5,11 +5,12 @@
 //! unknown, needs nothing from the operations that schedule and cancel, and costs about fifteen microseconds a key. A
 //! deployment of 2000 keys is walked every minute, one of a million in eight hours; AWS takes up to a day.
 //!
-//! **Destroying one.** One batch deletes the key's row, in which its materials are, its row in the account's index and its
-//! aliases, notes at the domain key that something it wrapped is gone (see [`domain_keys`](super::domain_keys)), and holds
-//! the record, CloudTrail's `DeleteKey`. It is committed only if all of these rows are as they were seen: a
-//! CancelKeyDeletion that comes first wins, and the key is found not to be due. The commit drops the key from the caches,
-//! where its unwrapped material is wiped, and the tick then truncates the store's log.
+//! **Destroying one.** One batch deletes the key's row, in which its materials are, its row in the account's index
+//! and its aliases, notes that its grants are to be removed, notes at the domain key that something it wrapped is
+//! gone (see [`domain_keys`](super::domain_keys)), and holds the record, CloudTrail's `DeleteKey`. It is committed
+//! only if all of these rows are as they were seen: a CancelKeyDeletion that comes first wins, and the key is found
+//! not to be due. The commit drops the key from the caches, where its unwrapped material is wiped, and the tick then
+//! truncates the store's log.
 //!
 //! A key that is due by a clock that was set forward is not destroyed before an hour of uptime (see
 //! [`settled_clock`](super::settled_clock)).
@@ -20,7 +21,8 @@ use std::sync::atomic::Ordering;
 use strongroom_audit::EventSource;
 use strongroom_pipeline::{Job, JobCorridor, JobDone, JobError, JobPermit, JobReader, Key, World};
 use strongroom_records::{
-    AccountKeyRow, AliasRow, DomainKeyRow, KeyState, Loaded, RecordsError, RowScope, Writes,
+    AccountKeyRow, AliasRow, DomainKeyRow, KeyState, Loaded, OrphanedGrantsRow, RecordsError, RowScope,
+    Writes,
 };
 use strongroom_types::{KeyId, RegionName, Timestamp, limits};
 
@@ -156,6 +158,7 @@ impl Job for DeleteKey {
             writes.delete(index);
         }
         doomed.aliases.iter().for_each(|alias| writes.delete(alias));
+        orphan_grants(&doomed.key, &mut writes);
         spend_domain_key(doomed, &permit.task().region, world, &mut writes)?;
         Ok(JobDone { writes, key: Some(Arc::clone(&doomed.key)), details: Vec::new() })
     }
@@ -163,6 +166,16 @@ impl Job for DeleteKey {
 
 fn is_due(key: &Key, settled: Timestamp) -> bool {
     key.state() == KeyState::PendingDeletion && key.deletion_date().is_some_and(|date| date <= settled)
+}
+
+/// Notes that the key's grants are to be removed. There may be more than a batch can hold; without their key they are
+/// nobody's at once (see [`orphaned_grants`](super::orphaned_grants)).
+fn orphan_grants(key: &Key, writes: &mut Writes) {
+    if key.grants() > 0 {
+        let (key_id, key_created) = (key.key_id(), key.created());
+        let address = OrphanedGrantsRow::address(key.region(), &key_id, key_created);
+        writes.create(address, OrphanedGrantsRow { key_id, key_created });
+    }
 }
 
 /// Notes that the newest domain key has wrapped what is destroyed. What an older one has wrapped needs no note: older ones

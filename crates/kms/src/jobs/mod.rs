@@ -6,10 +6,12 @@
 //! to be done is found by looking.
 //!
 //! - [`deletion`]: keys whose waiting period is over are destroyed.
+//! - [`orphaned_grants`]: the grants of destroyed keys are removed.
 //! - [`domain_keys`]: domain keys are renewed, everything moves under the newest, and the older ones are destroyed.
 
 mod deletion;
 mod domain_keys;
+mod orphaned_grants;
 mod settled_clock;
 
 use std::error::Error;
@@ -105,6 +107,7 @@ impl Jobs {
         let env = corridor.env();
         let settled = clock.observe(env.now(), env.monotonic());
         *log_is_dirty |= deletions.tick(corridor, settled, stats);
+        *log_is_dirty |= orphaned_grants::tick(corridor, stats);
         *log_is_dirty |= domain_keys.tick(corridor, stats);
         if *log_is_dirty {
             match corridor.truncate_log() {

@@ -31,7 +31,9 @@ use strongroom_records::{
 use strongroom_testkit::env::SeededEnv;
 use strongroom_testkit::scratch::ScratchDirectory;
 use strongroom_testkit::store::{Fault as StoreFault, MemoryStore};
-use strongroom_types::{AccessKeyId, AccountId, Credential, Env, KeyId, RegionName, RequestId};
+use strongroom_types::{
+    AccessKeyId, AccountId, Credential, Env, KeyId, KeySpec, KeyUsage, RegionName, RequestId,
+};
 use strongroom_wire::{self as wire, ErrorKind, Operation, StsOperation};
 
 use operations::{Change, Heavy, Look, WhoAmI};
@@ -249,7 +251,7 @@ impl House {
         let policy_text =
             policy.map_or_else(|| default_key_policy(region().partition(), account()), str::to_owned);
         let created = self.site.env.now();
-        let key = KeyRow::symmetric(NewKey {
+        let key = KeyRow::new(NewKey {
             region: region(),
             account: account(),
             key_id,
@@ -257,7 +259,10 @@ impl House {
             description: String::new(),
             policy: KeyPolicy::parse(&policy_text).unwrap(),
             policy_text,
+            spec: KeySpec::SymmetricDefault,
+            usage: KeyUsage::EncryptDecrypt,
             material: Material { id, wrapped, created },
+            public_key: None,
         });
         let mut writes = Writes::default();
         writes.create(KeyRow::address(&region(), &key_id), key);

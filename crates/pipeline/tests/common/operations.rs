@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{
-    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, Targets, Weight, World,
+    Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
 use strongroom_policy::Action;
 use strongroom_records::{KeyRow, KeyState, Loaded, RecordsError, Writes};
@@ -65,6 +65,10 @@ impl Operation for Look {
         target(&request.key_id, Action::Encrypt, reader)
     }
 
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
+    }
+
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         ran();
         let key_id = Some(permit.rows().arn().to_string());
@@ -90,6 +94,10 @@ impl Operation for Change {
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
         target(&request.key_id, Action::UpdateKeyDescription, reader)
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -120,6 +128,10 @@ impl Operation for WhoAmI {
 
     fn targets(_: &Self::Request, _: &mut Reader<'_>) -> Result<Targets<()>, Fault> {
         Ok(Targets { rows: (), checks: Checks::one(Check::AnyCaller) })
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
@@ -160,6 +172,10 @@ impl Operation for Heavy {
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
         target(&request.key_id, Action::GetPublicKey, reader)
+    }
+
+    fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
+        RequestFacts::default()
     }
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {

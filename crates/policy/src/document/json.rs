@@ -2,7 +2,7 @@
 //!
 //! Stricter than the RFC asks in two ways. A member that appears twice is refused (compared after unescaping), because
 //! readers differ in which one they keep. Lone surrogates are refused, because not every reader can hold them. Numbers
-//! are checked for form and not converted.
+//! are checked for form and kept as they stand.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -21,9 +21,10 @@ pub(super) struct Value<'t> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content<'t> {
     Array(Vec<Value<'t>>),
-    Bool,
+    Bool(bool),
     Null,
-    Number,
+    /// As it stands in the text.
+    Number(&'t str),
     Object(Vec<Member<'t>>),
     String(Cow<'t, str>),
 }
@@ -41,9 +42,9 @@ impl Content<'_> {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Array(_) => "an array",
-            Self::Bool => "a boolean",
+            Self::Bool(_) => "a boolean",
             Self::Null => "null",
-            Self::Number => "a number",
+            Self::Number(_) => "a number",
             Self::Object(_) => "an object",
             Self::String(_) => "a string",
         }
@@ -78,8 +79,8 @@ impl<'t> Parser<'t> {
             Some(b'[') => Content::Array(self.array(path, depth)?),
             Some(b'{') => Content::Object(self.object(path, depth)?),
             Some(b'-' | b'0'..=b'9') => self.number(path)?,
-            Some(b't') => self.word("true", Content::Bool, path)?,
-            Some(b'f') => self.word("false", Content::Bool, path)?,
+            Some(b't') => self.word("true", Content::Bool(true), path)?,
+            Some(b'f') => self.word("false", Content::Bool(false), path)?,
             Some(b'n') => self.word("null", Content::Null, path)?,
             _ => return Err(self.unexpected(path)),
         };
@@ -237,7 +238,7 @@ impl<'t> Parser<'t> {
         if !formed {
             return Err(self.malformed(byte, path, Problem::InvalidNumber));
         }
-        Ok(Content::Number)
+        Ok(Content::Number(self.text.get(byte..self.at).unwrap_or_default()))
     }
 
     /// Whether there were any.

@@ -3,10 +3,11 @@
 //! Sources: RFC 8259 for the JSON; IAM user guide, "Grammar of the IAM JSON policy language", and AWS KMS developer
 //! guide, "Key policies", for the elements.
 
+mod condition;
 mod json;
 mod place;
 mod statement;
 
 pub use place::Place;
 pub use statement::check_length;
-pub(crate) use statement::{Document, Effect, Statement};
+pub(crate) use statement::{Document, Effect, Kind, Negatable, Statement};

@@ -7,15 +7,18 @@
 //! INVARIANT: `materials` is not empty, except for an imported key that has none yet; the current material is the
 //! last. `aliases` are sorted and at most [`limits::ALIASES_PER_KEY_MAX`](strongroom_types::limits). `tags` are sorted
 //! by their keys, none twice, and at most `limits::TAGS_PER_KEY_MAX`. A key has a deletion date only while it is pending
-//! deletion.
+//! deletion. The usage is one that the spec has. An asymmetric key with a material has its public key beside it, so that
+//! what needs no secret unwraps none; other keys have none.
 
 use std::fmt;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
-use strongroom_crypto::{Keyring, WrappedKey};
+use strongroom_crypto::{Keyring, PublicKey, WrappedKey};
 use strongroom_policy::KeyPolicy;
-use strongroom_types::{AccountId, AliasName, KeyArn, KeyId, MaterialId, RegionName, Tag, TagKey, Timestamp};
+use strongroom_types::{
+    AccountId, AliasName, KeyArn, KeyId, KeySpec, KeyUsage, MaterialId, RegionName, Tag, TagKey, Timestamp,
+};
 use zeroize::Zeroizing;
 
 use crate::address::{Address, RowScope, Table};
@@ -32,9 +35,9 @@ struct KeyFields {
     account: AccountId,
     #[cbor(n(2), with = "codec::timestamp")]
     created: Timestamp,
-    #[n(3)]
+    #[cbor(n(3), with = "codec::key_spec")]
     spec: KeySpec,
-    #[n(4)]
+    #[cbor(n(4), with = "codec::key_usage")]
     usage: KeyUsage,
     #[n(5)]
     origin: KeyOrigin,
@@ -52,6 +55,11 @@ struct KeyFields {
     deletion_date: Option<Timestamp>,
     #[cbor(n(12), with = "codec::tags", has_nil)]
     tags: Vec<Tag>,
+    #[n(13)]
+    public_key: Option<PublicKey>,
+    /// How many grants there are on it; none, and the field is not written.
+    #[cbor(n(20), with = "codec::count", has_nil)]
+    grants: u32,
 }
 
 /// A key as it stands in its row, with its policy compiled.
@@ -100,16 +108,6 @@ macro_rules! named_codes {
 }
 
 named_codes! {
-    /// What kind of key it is. The codes are part of the format; more follow with their cryptography.
-    KeySpec { SymmetricDefault = 0 "SYMMETRIC_DEFAULT" }
-}
-
-named_codes! {
-    /// What the key is for.
-    KeyUsage { EncryptDecrypt = 0 "ENCRYPT_DECRYPT" }
-}
-
-named_codes! {
     /// Where its material comes from.
     KeyOrigin { AwsKms = 0 "AWS_KMS" }
 }
@@ -137,7 +135,11 @@ pub struct NewKey {
     pub description: String,
     pub policy_text: String,
     pub policy: KeyPolicy,
+    pub spec: KeySpec,
+    pub usage: KeyUsage,
     pub material: Material,
+    /// Of asymmetric keys.
+    pub public_key: Option<PublicKey>,
 }
 
 impl KeyRow {
@@ -150,9 +152,10 @@ impl KeyRow {
         format!("{}/{region}/", Table::Key.name())
     }
 
-    /// A new symmetric key, enabled.
-    pub fn symmetric(new: NewKey) -> Self {
-        let NewKey { region, account, key_id, created, description, policy_text, policy, material } = new;
+    /// A new key, enabled.
+    pub fn new(new: NewKey) -> Self {
+        let NewKey { region, account, key_id, created, description, policy_text, policy, .. } = new;
+        let NewKey { spec, usage, material, public_key, .. } = new;
         Self::assemble(
             region,
             policy,
@@ -160,8 +163,8 @@ impl KeyRow {
                 key_id,
                 account,
                 created,
-                spec: KeySpec::SymmetricDefault,
-                usage: KeyUsage::EncryptDecrypt,
+                spec,
+                usage,
                 origin: KeyOrigin::AwsKms,
                 state: KeyState::Enabled,
                 description,
@@ -170,6 +173,8 @@ impl KeyRow {
                 materials: vec![material],
                 deletion_date: None,
                 tags: Vec::new(),
+                public_key,
+                grants: 0,
             },
         )
     }
@@ -247,6 +252,11 @@ impl KeyRow {
         self.fields.materials.last()
     }
 
+    /// The public half of an asymmetric key.
+    pub fn public_key(&self) -> Option<&PublicKey> {
+        self.fields.public_key.as_ref()
+    }
+
     /// When a key that is pending deletion may be destroyed.
     pub fn deletion_date(&self) -> Option<Timestamp> {
         self.fields.deletion_date
@@ -255,6 +265,11 @@ impl KeyRow {
     /// The tags, in the order of their keys.
     pub fn tags(&self) -> &[Tag] {
         &self.fields.tags
+    }
+
+    /// How many grants there are on it.
+    pub fn grants(&self) -> u32 {
+        self.fields.grants
     }
 
     /// Whether every material is wrapped by this version of the region's domain key.
@@ -306,6 +321,16 @@ impl KeyRow {
         self.policy = Arc::new(policy);
     }
 
+    /// Counts one grant more.
+    pub fn count_grant(&mut self) {
+        self.fields.grants = self.fields.grants.saturating_add(1);
+    }
+
+    /// Counts one grant less.
+    pub fn discount_grant(&mut self) {
+        self.fields.grants = self.fields.grants.saturating_sub(1);
+    }
+
     /// Adds an alias in its place; nothing happens if the key has it already.
     pub fn add_alias(&mut self, name: AliasName) {
         if let Err(place) = self.fields.aliases.binary_search(&name) {
@@ -352,6 +377,12 @@ impl Row for KeyRow {
         }
         if fields.deletion_date.is_some() && fields.state != KeyState::PendingDeletion {
             return Err(Error::message("a deletion date on a key that is not pending deletion"));
+        }
+        if !fields.spec.usages().contains(&fields.usage) {
+            return Err(Error::message("a usage that the key spec does not have"));
+        }
+        if fields.public_key.is_some() && !fields.spec.is_asymmetric() {
+            return Err(Error::message("a public key of a key that has none"));
         }
         let policy =
             KeyPolicy::parse(&fields.policy).map_err(|_| Error::message("the policy does not compile"))?;

@@ -6,8 +6,11 @@ pub(crate) mod account_key;
 pub(crate) mod alias;
 pub(crate) mod deployment;
 pub(crate) mod domain_key;
+pub(crate) mod grant;
 pub(crate) mod key;
+pub(crate) mod orphaned_grants;
 pub(crate) mod outbox;
+pub(crate) mod retirable;
 pub(crate) mod state;
 
 use crate::address::{Address, Table};

@@ -3,12 +3,14 @@
 //! The bytes were put together by an encoder of CBOR (RFC 8949) that knows nothing of this code. A released row never
 //! changes them: a new field gets a new index.
 
-use strongroom_policy::Principal;
-use strongroom_types::{MaterialId, Tag, TagKey, TagValue};
+use strongroom_policy::{GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms, Principal};
+use strongroom_types::{EncryptionContext, GrantId, KeySpec, KeyUsage, MaterialId, Tag, TagKey, TagValue};
 
 use super::*;
 use crate::tables::Row;
-use crate::{Address, DomainKeyRow, KeyOrigin, KeySpec, KeyState, KeyUsage, RowScope, StateRow};
+use crate::{
+    Address, DomainKeyRow, GrantRow, KeyOrigin, KeyState, OrphanedGrantsRow, RetirableRow, RowScope, StateRow,
+};
 
 const DEPLOYMENT: &str = "a30001011b0000019b76daa80002826c65752d63656e7472616c2d316975732d656173742d31";
 const ANCHORED_DEPLOYMENT: &str =
@@ -34,6 +36,23 @@ const DELETION_DATE_AND_TAGS: &str = "\
     0b1b0000019b76daa8010c83826b436f73742043656e7465726538373635348265456d7074796082647465616d67c3a9717569\
     7065";
 const DOMAIN_KEY: &str = "a30002011b0000019b76daa80002f5";
+const GRANT: &str = "\
+    a80082501234abcd12ab34cd56ef1234567890abf401582041159e8b3ba1d752f56a0f89b678921a62626262626262626262\
+    626262626262021b0000019b76daa800031b0000019b76daa800045063636363636363636363636363636363058200781e61\
+    726e3a6177733a69616d3a3a3131313132323232333333333a726f6f74076c31313131323232323333333308a10082674465\
+    637279707467456e6372797074";
+const GRANT_TO_SERVICE: &str = "\
+    aa0082501234abcd12ab34cd56ef1234567890abf4015820b5093a44877bfdb550c1c029bfdb8e3562626262626262626262\
+    626262626262021b0000019b76daa801031b0000019b76daa800045063636363636363636363636363636363058201781c6c\
+    6f67732e75732d656173742d312e616d617a6f6e6177732e636f6d068200781e61726e3a6177733a69616d3a3a3131313132\
+    323232333333333a726f6f74076c31313131323232323333333308a400816b4372656174654772616e740182826161613182\
+    6162613202818261616131037361726e3a6177733a73333a3a3a6275636b65740968666f722d6c6f6773";
+const RETIRABLE: &str = "\
+    a3008200781e61726e3a6177733a69616d3a3a3131313132323232333333333a726f6f740182501234abcd12ab34cd56ef12\
+    34567890abf402582041159e8b3ba1d752f56a0f89b678921a62626262626262626262626262626262";
+const ORPHANED_GRANTS: &str = "a20082501234abcd12ab34cd56ef1234567890abf4011b0000019b76daa800";
+/// What [`KEY`] has more when it has grants.
+const GRANTS: &str = "1407";
 const OUTBOX: &str = "a2001b0000019b76daa80001456576656e74";
 const STATE: &str = "a2005820cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc0107";
 
@@ -170,7 +189,9 @@ fn key_rows() {
     assert_eq!(row.current_material().map(|material| material.id), Some(second));
     let question = strongroom_policy::Question {
         action: strongroom_policy::Action::Encrypt,
+        facts: &strongroom_policy::NoFacts,
         key: row.arn(),
+        key_text: row.arn_text(),
         principal: &Principal::AccountRoot(account()),
     };
     assert!(matches!(
@@ -204,6 +225,31 @@ fn key_rows_that_are_pending_deletion_and_tagged() {
         made.remove_tag(&tag.key);
     }
     assert_eq!(hex(&made.encode()), KEY);
+}
+
+/// [`KEY`] as a signing key on P-256, with a public key.
+fn asymmetric() -> String {
+    let altered = KEY.replacen("03000400", "03080401", 1).replacen("ab", "ac", 1);
+    hex(&bytes(&format!("{altered}0d43300102")))
+}
+
+#[test]
+fn key_rows_of_asymmetric_keys() {
+    let address = KeyRow::address(&us(), &key_id());
+    let row: KeyRow = decode(&address, &asymmetric());
+    assert_eq!((row.spec(), row.usage()), (KeySpec::EccNistP256, KeyUsage::SignVerify));
+    assert_eq!(row.public_key().map(strongroom_crypto::PublicKey::as_der), Some(&[0x30, 1, 2][..]));
+    let elsewhere = KeyRow::address(&us(), &KeyId::single_region([0; 16]));
+    golden(row, &address, &elsewhere, &asymmetric());
+    for (old, new, what) in [
+        ("03080401", "03010402", "an HMAC key has no public key"),
+        ("03080401", "03080400", "P-256 does not encrypt"),
+        ("0d43300102", "0d6330313230", "a text"),
+    ] {
+        let altered = asymmetric().replacen(old, new, 1);
+        assert_ne!(altered, asymmetric(), "{what}");
+        assert!(KeyRow::decode(&address, &bytes(&altered)).is_err(), "{what}");
+    }
 }
 
 fn tag(key: &str, value: &str) -> Tag {
@@ -249,8 +295,9 @@ fn a_tag_is_set_in_its_place_and_replaced_by_its_key() {
 fn a_key_row_says_no_more_than_it_can_mean() {
     let address = KeyRow::address(&us(), &key_id());
     for (old, new, what) in [
-        ("03000400", "03010400", "spec"),
-        ("04000500", "04010500", "usage"),
+        ("03000400", "03140400", "spec"),
+        ("04000500", "04050500", "usage"),
+        ("04000500", "04010500", "a usage of another spec"),
         ("05000601", "05010601", "origin"),
         ("06010", "06080", "state"),
         (&hex(b"\"kms:*\""), &hex(b"\"kms:?*"), "policy"),
@@ -289,4 +336,116 @@ fn every_state_has_its_code() {
         "Enabled Disabled PendingDeletion PendingImport PendingReplicaDeletion Unavailable Creating Updating";
     assert_eq!(names.join(" "), expected);
     assert_eq!(KeyState::ALL.len(), 8);
+}
+
+const ARN: &str = "arn:aws:iam::111122223333:root";
+const SERVICE: &str = "logs.us-east-1.amazonaws.com";
+
+fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
+    EncryptionContext::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()).unwrap()
+}
+
+fn grant_id(grantee: &GrantPrincipal) -> GrantId {
+    GrantId::from_halves(GrantRow::grantee_tag(&key_id(), grantee), [0x62; 16])
+}
+
+fn plain_grant() -> GrantRow {
+    let grantee = GrantPrincipal::Arn(ARN.into());
+    GrantRow {
+        key_id: key_id(),
+        grant_id: grant_id(&grantee),
+        created: CREATED,
+        key_created: CREATED,
+        serial: [0x63; 16],
+        grantee,
+        retiring: None,
+        issuing_account: account(),
+        terms: GrantTerms {
+            constraints: GrantConstraints::default(),
+            operations: vec![GrantOperation::Decrypt, GrantOperation::Encrypt],
+        },
+        name: None,
+    }
+}
+
+#[test]
+fn grant_rows() {
+    let row = plain_grant();
+    let elsewhere = |row: &GrantRow| GrantRow::address(&us(), &KeyId::single_region([1; 16]), &row.grant_id);
+    let address = GrantRow::address(&us(), &key_id(), &row.grant_id);
+    assert_eq!(
+        address.as_str(),
+        "grant/us-east-1/1234abcd-12ab-34cd-56ef-1234567890ab/41159e8b3ba1d752f56a0f89b678921a62626262626262626262626262626262"
+    );
+    golden(row.clone(), &address, &elsewhere(&row), GRANT);
+    let grantee = GrantPrincipal::Service(SERVICE.into());
+    let constraints = GrantConstraints {
+        context_equals: Some(context(&[("a", "1"), ("b", "2")])),
+        context_subset: Some(context(&[("a", "1")])),
+        source_arn: Some("arn:aws:s3:::bucket".into()),
+    };
+    let row = GrantRow {
+        grant_id: grant_id(&grantee),
+        created: LATER,
+        grantee,
+        retiring: Some(GrantPrincipal::Arn(ARN.into())),
+        terms: GrantTerms { constraints, operations: vec![GrantOperation::CreateGrant] },
+        name: Some("for-logs".to_owned()),
+        ..row
+    };
+    let address = GrantRow::address(&us(), &key_id(), &row.grant_id);
+    golden(row.clone(), &address, &elsewhere(&row), GRANT_TO_SERVICE);
+}
+
+#[test]
+fn a_grant_row_says_no_more_than_it_can_mean() {
+    let here = |grantee| GrantRow::address(&us(), &key_id(), &grant_id(&grantee));
+    let (plain, service) =
+        (here(GrantPrincipal::Arn(ARN.into())), here(GrantPrincipal::Service(SERVICE.into())));
+    for (address, golden, old, new, what) in [
+        (&plain, GRANT, &*hex(b"Encrypt"), &*hex(b"Encrypy"), "an operation"),
+        (&plain, GRANT, &*hex(b":root"), &*hex(b":roo7"), "another grantee under this id"),
+        (&plain, GRANT, "0582 00", "0582 02", "a kind of principal"),
+        (&service, GRANT_TO_SERVICE, "0373 6172", "0473 6172", "a constraint of a later version"),
+        (&service, GRANT_TO_SERVICE, "0281 8261", "0181 8261", "a constraint twice"),
+        (&service, GRANT_TO_SERVICE, "8261 626132", "8261 616132", "a context with a name twice"),
+    ] {
+        let altered = golden.replacen(&old.replace(' ', ""), &new.replace(' ', ""), 1);
+        assert_ne!(altered, golden, "{what}");
+        assert!(GrantRow::decode(address, &bytes(&altered)).is_err(), "{what}");
+    }
+}
+
+#[test]
+fn index_rows_of_grants() {
+    let retiring = GrantPrincipal::Arn(ARN.into());
+    let grant_id = grant_id(&retiring);
+    let address = RetirableRow::address(&us(), &retiring, &key_id(), &grant_id);
+    let prefix = "retirable/us-east-1/e7c65f2567b2057979869a18097e92c7/";
+    assert_eq!(RetirableRow::prefix(&us(), &retiring), prefix);
+    assert_eq!(address.as_str(), format!("{prefix}{KEY_ID}/{grant_id}"));
+    let elsewhere = at(&format!("retirable/us-east-1/{}/{KEY_ID}/{grant_id}", "0".repeat(32)));
+    golden(RetirableRow { retiring, key_id: key_id(), grant_id }, &address, &elsewhere, RETIRABLE);
+    let address = OrphanedGrantsRow::address(&us(), &key_id(), CREATED);
+    let elsewhere = OrphanedGrantsRow::address(&us(), &key_id(), LATER);
+    golden(
+        OrphanedGrantsRow { key_id: key_id(), key_created: CREATED },
+        &address,
+        &elsewhere,
+        ORPHANED_GRANTS,
+    );
+}
+
+#[test]
+fn a_key_counts_its_grants() {
+    let address = KeyRow::address(&us(), &key_id());
+    let mut row: KeyRow = decode(&address, KEY);
+    row.discount_grant();
+    assert_eq!((row.grants(), hex(&row.encode())), (0, hex(&bytes(KEY))));
+    (0..7).for_each(|_| row.count_grant());
+    let counted = format!("{}{GRANTS}", KEY.replacen("ab", "ac", 1));
+    assert_eq!(hex(&row.encode()), hex(&bytes(&counted)));
+    assert_eq!(decode::<KeyRow>(&address, &counted).grants(), 7);
+    (0..7).for_each(|_| row.discount_grant());
+    assert_eq!(hex(&row.encode()), hex(&bytes(KEY)));
 }

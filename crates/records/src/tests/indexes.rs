@@ -1,6 +1,10 @@
 //! `check` compares each index both ways and opens every material.
 
+use strongroom_policy::{GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms};
+use strongroom_types::GrantId;
+
 use super::*;
+use crate::{GrantRow, OrphanedGrantsRow, RetirableRow};
 
 /// Commits what no operation would: the state rows count it, so that only the index itself can be wrong.
 fn problems(build: impl FnOnce(&Deployment, &mut Writes)) -> Vec<String> {
@@ -77,7 +81,7 @@ fn a_material_that_does_not_open_is_found() {
             deployment.keyring.generate_symmetric(&eu(), &KeyId::single_region([1; 16])).unwrap();
         let key_id = KeyId::single_region([2; 16]);
         let policy_text = default_key_policy(us().partition(), account());
-        let key = KeyRow::symmetric(NewKey {
+        let key = KeyRow::new(NewKey {
             region: us(),
             account: account(),
             key_id,
@@ -85,7 +89,10 @@ fn a_material_that_does_not_open_is_found() {
             description: String::new(),
             policy: KeyPolicy::parse(&policy_text).unwrap(),
             policy_text,
+            spec: KeySpec::SymmetricDefault,
+            usage: KeyUsage::EncryptDecrypt,
             material: Material { id, wrapped, created: CREATED },
+            public_key: None,
         });
         writes.create(AccountKeyRow::address(&us(), account(), &key_id), AccountKeyRow { key_id });
         writes.create(KeyRow::address(&us(), &key_id), key);
@@ -120,4 +127,105 @@ fn a_deployment_in_order_is_clean_and_counted() {
         ]
     );
     assert_eq!(told, [report.rows.values().sum::<u64>()]);
+}
+
+fn grant_row(key: &KeyRow, retiring: Option<&str>) -> GrantRow {
+    let grantee = GrantPrincipal::Arn("arn:aws:iam::111122223333:root".into());
+    let key_id = key.key_id();
+    GrantRow {
+        key_id,
+        grant_id: GrantId::from_halves(GrantRow::grantee_tag(&key_id, &grantee), [7; 16]),
+        created: CREATED,
+        key_created: key.created(),
+        serial: [8; 16],
+        grantee,
+        retiring: retiring.map(|arn| GrantPrincipal::Arn(arn.into())),
+        issuing_account: account(),
+        terms: GrantTerms {
+            constraints: GrantConstraints::default(),
+            operations: vec![GrantOperation::Decrypt],
+        },
+        name: None,
+    }
+}
+
+fn counted(key: &KeyRow) -> KeyRow {
+    let mut key = key.clone();
+    key.count_grant();
+    key
+}
+
+#[test]
+fn grants_and_their_indexes_are_compared_both_ways() {
+    let address = |row: &GrantRow| GrantRow::address(&us(), &row.key_id, &row.grant_id);
+    let retirable = |row: &GrantRow, retiring: &str| {
+        let retiring = GrantPrincipal::Arn(retiring.into());
+        let (key_id, grant_id) = (row.key_id, row.grant_id);
+        let index = RetirableRow { retiring: retiring.clone(), key_id, grant_id };
+        (RetirableRow::address(&us(), &retiring, &key_id, &grant_id), index)
+    };
+    let nobodys = problems(|deployment, writes| {
+        let row = grant_row(&deployment.new_key(&us()), None);
+        writes.create(address(&row), row);
+    });
+    assert!(nobodys.len() == 1 && nobodys[0].ends_with("has no key"), "{nobodys:?}");
+    let uncounted = problems(|deployment, writes| {
+        let row = grant_row(&deployment.key(&deployment.create_key(&us(), &[])), None);
+        writes.create(address(&row), row);
+    });
+    assert!(uncounted.len() == 1 && uncounted[0].ends_with("counts 0 grants and has 1"), "{uncounted:?}");
+    let missing = problems(|deployment, writes| {
+        let key = deployment.key(&deployment.create_key(&us(), &[]));
+        writes.update(&key, counted(&key));
+    });
+    assert!(missing.len() == 1 && missing[0].ends_with("counts 1 grants and has 0"), "{missing:?}");
+    let unindexed = problems(|deployment, writes| {
+        let key = deployment.key(&deployment.create_key(&us(), &[]));
+        let row = grant_row(&key, Some("arn:aws:iam::111122223333:root"));
+        writes.update(&key, counted(&key));
+        writes.create(address(&row), row);
+    });
+    assert!(
+        unindexed.len() == 1 && unindexed[0].ends_with("index of its retiring principal"),
+        "{unindexed:?}"
+    );
+    let stray = problems(|deployment, writes| {
+        let key = deployment.key(&deployment.create_key(&us(), &[]));
+        let row = grant_row(&key, None);
+        let (at, index) = retirable(&row, "arn:aws:iam::111122223333:root");
+        writes.update(&key, counted(&key));
+        writes.create(at, index);
+        writes.create(address(&row), row);
+    });
+    assert!(stray.len() == 1 && stray[0].ends_with("has no grant"), "{stray:?}");
+    let earlier = problems(|deployment, writes| {
+        let key = deployment.key(&deployment.create_key(&us(), &[]));
+        let key_created = Timestamp::from_millis(key.created().as_millis() - 1);
+        let row = GrantRow { key_created, ..grant_row(&key, None) };
+        writes.create(address(&row), row);
+    });
+    assert!(earlier.len() == 1 && earlier[0].ends_with("has no key"), "{earlier:?}");
+    let alive = problems(|deployment, writes| {
+        let key = deployment.key(&deployment.create_key(&us(), &[]));
+        let (key_id, key_created) = (key.key_id(), key.created());
+        let at = OrphanedGrantsRow::address(&us(), &key_id, key_created);
+        writes.create(at, OrphanedGrantsRow { key_id, key_created });
+    });
+    assert!(alive.len() == 1 && alive[0].ends_with("is of a key that is there"), "{alive:?}");
+    let sound = problems(|deployment, writes| {
+        let key = deployment.key(&deployment.create_key(&us(), &[]));
+        let row = grant_row(&key, Some("arn:aws:iam::111122223333:root"));
+        let (at, index) = retirable(&row, "arn:aws:iam::111122223333:root");
+        writes.update(&key, counted(&key));
+        writes.create(at, index);
+        writes.create(address(&row), row);
+        // A destroyed key's, on their way out.
+        let gone = deployment.new_key(&us());
+        let (key_id, key_created) = (gone.key_id(), gone.created());
+        let row = grant_row(&gone, None);
+        writes.create(address(&row), row);
+        let at = OrphanedGrantsRow::address(&us(), &key_id, key_created);
+        writes.create(at, OrphanedGrantsRow { key_id, key_created });
+    });
+    assert_eq!(sound, Vec::<String>::new());
 }

@@ -21,7 +21,9 @@ use strongroom_store::Store;
 use strongroom_testkit::env::SeededEnv;
 use strongroom_testkit::scratch::ScratchDirectory;
 use strongroom_testkit::store::MemoryStore;
-use strongroom_types::{AccessKeyId, AccountId, AliasName, Credential, Env, KeyId, RegionName, Timestamp};
+use strongroom_types::{
+    AccessKeyId, AccountId, AliasName, Credential, Env, KeyId, KeySpec, KeyUsage, RegionName, Timestamp,
+};
 
 use crate::check::{Report, check};
 use crate::{
@@ -133,7 +135,7 @@ impl Deployment {
         let (id, wrapped) = self.keyring.generate_symmetric(region, &key_id).unwrap();
         let policy_text = default_key_policy(region.partition(), account());
         let policy = KeyPolicy::parse(&policy_text).unwrap();
-        KeyRow::symmetric(NewKey {
+        KeyRow::new(NewKey {
             region: region.clone(),
             account: account(),
             key_id,
@@ -141,7 +143,10 @@ impl Deployment {
             description: String::new(),
             policy_text,
             policy,
+            spec: KeySpec::SymmetricDefault,
+            usage: KeyUsage::EncryptDecrypt,
             material: Material { id, wrapped, created: CREATED },
+            public_key: None,
         })
     }
 

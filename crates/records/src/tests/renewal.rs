@@ -240,6 +240,24 @@ fn a_row_that_does_not_open_keeps_the_old_version() {
 }
 
 #[test]
+fn a_row_that_is_distrusted_is_not_sealed_anew_and_keeps_the_old_version() {
+    let site = Site::new();
+    let key_id = site.deployment.create_key(&us(), &[]);
+    let address = KeyRow::address(&us(), &key_id);
+    let stored = || site.deployment.store.rows().remove(address.as_str());
+    let before = stored();
+    site.records().distrust(&address);
+    site.next_version(&scope()).unwrap();
+    for _ in 0..2 {
+        let pass = site.pass(&scope()).unwrap();
+        assert_eq!(pass.renewed().left, 1);
+        assert!(pass.unreferenced().is_none());
+    }
+    // Under the newest domain key it would look like one of ours.
+    assert!(before.is_some() && stored() == before);
+}
+
+#[test]
 fn a_key_that_is_written_meanwhile_brings_its_material_along() {
     let site = Site::new();
     let key_id = site.deployment.create_key(&us(), &[]);

@@ -113,6 +113,33 @@ fn numbers_at_the_limits_are_accepted() {
 }
 
 #[test]
+fn a_layer_of_hardening_is_one_of_three_words() {
+    let refused = refusal("[hardening]\nlandlock = true\n");
+    assert!(refused.contains("line 2, field `landlock`"), "{refused}");
+    assert!(refusal("[hardening]\nseccomp = \"on\"\n").contains("`if-available`"));
+    assert!(refusal("[hardening]\napparmor = \"off\"\n").contains("unknown field `apparmor`"));
+    let hardening = parse("[hardening]\nlandlock = \"required\"\nseccomp = \"off\"\n").unwrap().hardening;
+    assert_eq!(hardening, HardeningConfig { landlock: Layer::Required, seccomp: Layer::Off });
+    let default = HardeningConfig { landlock: Layer::IfAvailable, seccomp: Layer::IfAvailable };
+    assert_eq!(parse("").unwrap().hardening, default);
+}
+
+#[test]
+fn a_group_needs_a_user_and_the_command_line_wins() {
+    let named = |user: Option<&str>, group: Option<&str>| Overrides {
+        user: user.map(str::to_owned),
+        group: group.map(str::to_owned),
+        ..Overrides::default()
+    };
+    assert!(matches!(with(named(None, Some("keys"))), Err(ConfigError::GroupWithoutUser)));
+    let config = with(named(Some("strong"), Some("keys"))).unwrap();
+    assert_eq!((config.user.as_str(), config.group.as_str()), ("strong", "keys"));
+    let file = Scratch::new("user", b"user = \"file\"\ngroup = \"files\"\n");
+    let config = Config::load(Some(&file.0), &named(Some("line"), None)).unwrap();
+    assert_eq!((config.user.as_str(), config.group.as_str()), ("line", "files"));
+}
+
+#[test]
 fn broken_toml_is_refused_with_its_line() {
     let message = refusal("threads = 1\nlisten\n");
     assert!(message.starts_with("`some.toml`, line 2"), "{message}");

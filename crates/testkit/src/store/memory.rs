@@ -101,6 +101,10 @@ impl MemoryStore {
         self.process().state = State::Crashed;
     }
 
+    pub fn is_crashed(&self) -> bool {
+        self.process().state == State::Crashed
+    }
+
     /// Crashes, if it has not, and opens again: what was acknowledged is there, and no fault is pending.
     #[must_use]
     pub fn restart(&self) -> Self {

@@ -5,10 +5,14 @@ fn statement_with(elements: &str) -> String {
     format!(r#"{{"Statement":[{{"Effect":"Allow",{elements}}}]}}"#)
 }
 
+fn parse(text: &str) -> Result<Document, PolicyError> {
+    Document::parse(text, Kind::Key)
+}
+
 const PRINCIPAL: &str = r#""Principal":"*""#;
 
 fn refusal(text: &str) -> PolicyError {
-    match Document::parse(text) {
+    match parse(text) {
         Err(error) => error,
         Ok(document) => panic!("{text}: {document:?}"),
     }
@@ -22,34 +26,47 @@ fn problem(text: &str) -> Problem {
 }
 
 #[test]
-fn elements_that_nothing_would_enforce_are_refused_by_name_and_place() {
-    let cases = [
-        (r#""NotPrincipal":{"AWS":"*"}"#, "NotPrincipal", "Statement[0].NotPrincipal"),
-        (r#""NotAction":"kms:*""#, "NotAction", "Statement[0].NotAction"),
-        (r#""NotResource":"*""#, "NotResource", "Statement[0].NotResource"),
-        (r#""Condition":{"Bool":{"aws:SecureTransport":"true"}}"#, "Condition", "Statement[0].Condition"),
-        (r#""Condition":{}"#, "Condition", "Statement[0].Condition"),
-        (r#""Condition":null"#, "Condition", "Statement[0].Condition"),
-        (
-            r#""Principal":{"Federated":"accounts.google.com"}"#,
-            "Federated",
-            "Statement[0].Principal.Federated",
-        ),
-        (r#""Principal":{"CanonicalUser":"79a5"}"#, "CanonicalUser", "Statement[0].Principal.CanonicalUser"),
-        (r#""Resource":"arn:${aws:username}""#, "a policy variable", "Statement[0].Resource"),
-        (r#""Resource":["*","${*}"]"#, "a policy variable", "Statement[0].Resource[1]"),
-        (r#""Resource":"\u0024\u007bx}""#, "a policy variable", "Statement[0].Resource"),
-    ];
-    for (elements, element, path) in cases {
-        match refusal(&statement_with(elements)) {
-            PolicyError::NotSupported { element: found, at } => {
-                assert_eq!((found, at.path.as_str(), at.line), (element, path, 1), "{elements}");
-            }
-            other => panic!("{elements}: {other}"),
-        }
+fn elements_that_exclude_each_other_are_refused() {
+    for (elements, first, second) in [
+        (r#""Principal":"*","NotPrincipal":"*""#, "Principal", "NotPrincipal"),
+        (r#""Principal":"*","NotAction":"kms:*","Action":"kms:*""#, "Action", "NotAction"),
+        (r#""Principal":"*","Resource":"*","NotResource":"*""#, "Resource", "NotResource"),
+    ] {
+        assert_eq!(problem(&statement_with(elements)), Problem::BothElements(first, second), "{elements}");
     }
-    let error = refusal("{\"Statement\": {\n\t\"Condition\": {}}}");
-    assert_eq!(error.to_string(), "Condition is not supported, line 2 column 2 in `Statement.Condition`");
+}
+
+#[test]
+fn identities_policies_say_all_but_the_principal() {
+    let refused = |elements: &str| {
+        let text = format!(r#"{{"Statement":{{"Effect":"Allow",{elements}}}}}"#);
+        match super::Document::parse(&text, Kind::Identity) {
+            Err(PolicyError::Malformed { problem, .. }) => problem,
+            other => panic!("{elements}: {other:?}"),
+        }
+    };
+    let whole = r#""Action":"kms:*","Resource":"*""#;
+    assert_eq!(refused(&format!(r#"{whole},"Principal":"*""#)), Problem::NotHere("Principal"));
+    assert_eq!(refused(&format!(r#"{whole},"NotPrincipal":"*""#)), Problem::NotHere("NotPrincipal"));
+    assert_eq!(refused(r#""Resource":"*""#), Problem::MissingElement("Action"));
+    assert_eq!(refused(r#""NotAction":"kms:*""#), Problem::MissingElement("Resource"));
+    let text = format!(r#"{{"Statement":{{"Effect":"Allow",{whole}}}}}"#);
+    assert!(super::Document::parse(&text, Kind::Identity).unwrap().statements[0].principals.is_none());
+}
+
+#[test]
+fn variables_are_those_of_the_newer_version() {
+    let policy = |version: &str, resource: &str| {
+        format!(r#"{{"Statement":{{"Effect":"Allow","Principal":"*","Resource":"{resource}"}}{version}}}"#)
+    };
+    let current = r#","Version":"2012-10-17""#;
+    for resource in ["${", "${}", "${x}", "\\u0024\\u007bx}"] {
+        assert!(matches!(problem(&policy(current, resource)), Problem::Variable(_)), "{resource}");
+        assert!(parse(&policy("", resource)).is_ok(), "{resource}");
+        assert!(parse(&policy(r#","Version":"2008-10-17""#, resource)).is_ok(), "{resource}");
+    }
+    assert_eq!(problem(&policy(current, &"${a:b}".repeat(9))), Problem::TooManyVariables);
+    assert!(parse(&policy(current, &"${a:b}".repeat(8))).is_ok());
 }
 
 #[test]
@@ -120,6 +137,8 @@ fn wrong_values_are_refused() {
         r#"{"Statement":{"Action":"Encrypt"}}"#,
         r#"{"Statement":{"Action":["kms:*",""]}}"#,
         r#"{"Statement":{"Action":"kms:${x}"}}"#,
+        r#"{"Statement":{"Condition":{"StringEqual":{}}}}"#,
+        r#"{"Statement":{"Condition":{"stringequals":{}}}}"#,
     ];
     for text in documents {
         assert!(matches!(problem(text), Problem::InvalidValue { .. }), "{text}");
@@ -176,25 +195,30 @@ fn statement_ids_are_unique() {
     };
     assert_eq!(problem(&two("a", "a")), Problem::DuplicateSid("a".to_owned()));
     assert_eq!(problem(&two("a", "\\u0061")), Problem::DuplicateSid("a".to_owned()));
-    assert!(Document::parse(&two("a", "A")).is_ok());
+    assert!(parse(&two("a", "A")).is_ok());
     // An empty id is none.
-    let document = Document::parse(&two("", "")).unwrap();
+    let document = parse(&two("", "")).unwrap();
     assert!(document.statements.iter().all(|statement| statement.sid.is_none()));
 }
 
 #[test]
 fn one_statement_and_an_array_of_them_are_read() {
-    let bare = Document::parse(r#"{"Statement":{"Effect":"Deny","Principal":"*"}}"#).unwrap();
+    let bare = parse(r#"{"Statement":{"Effect":"Deny","Principal":"*"}}"#).unwrap();
     assert_eq!((bare.statements.len(), bare.statements[0].effect), (1, Effect::Deny));
     let text = r#"{"Id":"","Version":"2008-10-17","Statement":[
         {"Sid":"é","Effect":"Allow","Principal":{"AWS":["111122223333","*"],"Service":"logs.amazonaws.com"},
          "Action":["kms:Encrypt","kms:encrypt","s3:*"],"Resource":["*","arn:aws:kms:*"]},
         {"Effect":"Allow","Principal":{}}]}"#;
-    let document = Document::parse(text).unwrap();
+    let document = parse(text).unwrap();
     let [first, second] = &document.statements[..] else { panic!() };
-    assert_eq!((first.sid.as_deref(), first.principals.len(), first.resources.len()), (Some("é"), 3, 2));
+    let counts = |statement: &Statement| {
+        let Some(Negatable::Only(principals)) = &statement.principals else { panic!() };
+        let Negatable::Only(resources) = &statement.resources else { panic!() };
+        (principals.len(), resources.len())
+    };
+    assert_eq!((first.sid.as_deref(), counts(first)), (Some("é"), (3, 2)));
     assert_eq!(first.actions, ActionSet::matching("kms:Encrypt").unwrap());
-    assert!(second.principals.is_empty() && second.resources.is_empty() && second.actions.is_empty());
+    assert!(counts(second) == (0, 0) && second.actions.is_empty());
 }
 
 #[test]

@@ -1,0 +1,194 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::value::{Found, NoFacts};
+use strongroom_types::EncryptionContext;
+
+fn matches(pattern: &str, text: &str) -> bool {
+    Pattern::glob(pattern, Case::Exact).matches_literally(text.as_bytes())
+}
+
+fn steps(pattern: &str, text: &str) -> usize {
+    let mut steps = 0;
+    Pattern::glob(pattern, Case::Exact).run(text.as_bytes(), &[], || steps += 1);
+    steps
+}
+
+/// The definition itself, slow and short.
+fn literally_matches(pattern: &[char], text: &[char]) -> bool {
+    match (pattern, text) {
+        ([], []) => true,
+        (['*', rest @ ..], _) => (0..=text.len()).any(|n| literally_matches(rest, &text[n..])),
+        (['?', rest @ ..], [_, text @ ..]) => literally_matches(rest, text),
+        ([wanted, rest @ ..], [character, text @ ..]) => wanted == character && literally_matches(rest, text),
+        _ => false,
+    }
+}
+
+/// One user's name, and nothing else.
+struct Named(&'static str);
+
+impl Facts for Named {
+    fn find<'a>(&'a self, key: &'a ConditionKey) -> Found<'a> {
+        match key {
+            ConditionKey::Known(crate::key::Known::UserName) => Found::text(self.0),
+            _ => Found::Absent,
+        }
+    }
+
+    fn encryption_context(&self) -> Option<&EncryptionContext> {
+        None
+    }
+}
+
+const FULL: Syntax = Syntax { variables: true, wildcards: true };
+
+#[test]
+fn what_differs_does_not_match() {
+    for (pattern, text) in [
+        ("", "a"),
+        ("a", ""),
+        ("a", "A"),
+        ("a", "ab"),
+        ("b", "ab"),
+        ("?", ""),
+        ("??", "a"),
+        ("??", "é"),
+        ("*a", "ab"),
+        ("a*b", "a"),
+        ("a*b*c", "acb"),
+        ("*ab*ab", "ab"),
+        ("ab*ba", "aba"),
+        ("*é", "\u{a9}"),
+    ] {
+        assert!(!matches(pattern, text), "{pattern} {text}");
+    }
+}
+
+#[test]
+fn stars_and_question_marks_match() {
+    for (pattern, text) in [
+        ("", ""),
+        ("*", ""),
+        ("***", "a"),
+        ("a", "a"),
+        ("a?c", "abc"),
+        ("a?c", "aéc"),
+        ("?", "𝄞"),
+        ("a*", "a"),
+        ("*ab", "aab"),
+        ("*ab*b", "xabyb"),
+        ("a**c", "abbbc"),
+        ("*?", "a"),
+        ("*?é", "éé"),
+    ] {
+        assert!(matches(pattern, text), "{pattern} {text}");
+    }
+}
+
+#[test]
+fn case_counts_unless_it_is_to_be_ignored() {
+    assert!(!Pattern::glob("kms:Encrypt", Case::Exact).matches_literally(b"kms:encrypt"));
+    assert!(Pattern::glob("KMS:enc*", Case::Ignored).matches_literally(b"kms:ENCRYPT"));
+    // Neither the Kelvin sign nor a dotless i is a letter of the alphabet here.
+    assert!(!Pattern::glob("\u{212a}ms", Case::Ignored).matches_literally(b"kms"));
+}
+
+#[test]
+fn adversarial_patterns_take_few_steps() {
+    let arn = "arn:aws:kms:us-east-1:111122223333:key/aaaaaaaa-aaaa-4aaa-aaaa-aaaaaaaaaaab";
+    let within_the_limit = |unit: &str| unit.repeat(32_768 / unit.len());
+    for pattern in [
+        within_the_limit("*a"),
+        within_the_limit("*"),
+        within_the_limit("*?"),
+        within_the_limit("a*"),
+        format!("{}c", within_the_limit("*")),
+        format!("{}c", "*a".repeat(20)),
+        format!("*{}c", "a".repeat(10)),
+        format!("*{}c", "*?".repeat(40)),
+        format!("*{}c*", "a?".repeat(9)),
+    ] {
+        let steps = steps(&pattern, arn);
+        assert!(steps <= arn.len() + 1, "{steps} steps for {}", &pattern[..20]);
+    }
+    assert_eq!(steps(&within_the_limit("*a"), arn), 0);
+    // The longest text there is, an encryption context's value.
+    let text = "a".repeat(8192);
+    assert!(steps(&format!("*{}b*", "a".repeat(4000)), &text) <= text.len() + 1);
+}
+
+#[test]
+fn malformed_variables_are_refused() {
+    let parse = |text: &str| Pattern::parse(text, Case::Exact, FULL).map(|_| ());
+    for text in
+        ["${", "${}", "${username}", "x${aws:username", "${aws:username, x}", "${aws:username,}", "${:x}"]
+    {
+        assert_eq!(parse(text), Err(VariableError::Malformed), "{text}");
+    }
+    let at_the_limit = "${aws:username}".repeat(POLICY_VARIABLES_PER_TEXT_MAX);
+    assert_eq!(parse(&format!("{at_the_limit}${{aws:userid}}")), Err(VariableError::TooMany));
+    assert_eq!(parse(&at_the_limit), Ok(()));
+    // In the older version of the language it is text like any other.
+    let syntax = Syntax { variables: false, wildcards: true };
+    let literal = Pattern::parse("${aws:username}", Case::Exact, syntax).unwrap();
+    assert!(literal.matches_literally(b"${aws:username}"));
+}
+
+#[test]
+fn variables_are_replaced_by_literal_text() {
+    let pattern = Pattern::parse("home/${AWS:UserName}/*", Case::Exact, FULL).unwrap();
+    assert_eq!(pattern.matches(b"home/bob/x", &NoFacts), None);
+    assert_eq!(pattern.matches(b"home/eve/x", &Named("bob")), Some(false));
+    assert_eq!(pattern.matches(b"home/bob/x", &Named("bob")), Some(true));
+    // A name is no pattern.
+    assert_eq!(pattern.matches(b"home/bob/x", &Named("*")), Some(false));
+    assert_eq!(pattern.matches(b"home/*/x", &Named("*")), Some(true));
+    let default = Pattern::parse("${aws:username, 'no, body'}", Case::Exact, FULL).unwrap();
+    assert_eq!(default.matches(b"no, body", &NoFacts), Some(true));
+    assert_eq!(default.matches(b"bob", &Named("bob")), Some(true));
+    let escaped = Pattern::parse("${*}${?}${$}", Case::Exact, FULL).unwrap();
+    assert_eq!(escaped.matches(b"abc", &NoFacts), Some(false));
+    assert_eq!(escaped.matches(b"*?$", &NoFacts), Some(true));
+    // At the end of the text, and ignoring case.
+    let end = Pattern::parse("*${aws:username}", Case::Ignored, FULL).unwrap();
+    assert_eq!(end.matches(b"x-BOB", &Named("bob")), Some(true));
+    assert_eq!(end.matches(b"x-BOBY", &Named("bob")), Some(false));
+}
+
+#[test]
+fn arns_are_compared_part_by_part() {
+    let matches =
+        |pattern, text| ArnPattern::parse(pattern, FULL).unwrap().matches(text, &Named("bob")).unwrap();
+    let user = "arn:aws:iam::111122223333:user/bob";
+    for (pattern, text) in [
+        ("arn:aws:*:user/bob", user),
+        ("arn:*", user),
+        ("arn:aws:iam::111122223333", user),
+        ("arn:aws:iam::111122223333:user", user),
+        ("ARN:aws:iam::111122223333:user/bob", user),
+        ("*", "bob"),
+        ("*:*:*:*:*:*", "a:b"),
+        ("", ""),
+    ] {
+        assert!(!matches(pattern, text), "{pattern} {text}");
+    }
+    for (pattern, text) in [
+        ("arn:aws:iam::111122223333:user/bob", user),
+        ("arn:*:iam:*:*:user/*", user),
+        ("*:*:*:*:*:*", user),
+        ("*", user),
+        ("arn:aws:iam::111122223333:user/${aws:username}", user),
+        ("arn:aws:sns:*:*:a:b:*", "arn:aws:sns:us-east-1:111122223333:a:b:c"),
+    ] {
+        assert!(matches(pattern, text), "{pattern} {text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_the_definition(pattern in "[abé*?]{0,10}", text in "[abé]{0,12}") {
+        let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+        prop_assert_eq!(matches(&pattern, &text), literally_matches(&p, &t));
+    }
+}
