@@ -35,7 +35,7 @@ def test_wrong_secret_is_refused(aws):
 
 
 def test_operation_that_is_not_built_says_so(aws, key):
-    done = aws("kms", "get-public-key", "--key-id", key.id)
+    done = aws("kms", "get-key-rotation-status", "--key-id", key.id)
     assert done.returncode != 0
     assert "UnsupportedOperationException" in done.stderr and "not built yet" in done.stderr
 

@@ -40,7 +40,8 @@ def keys_of(target: Server) -> dict[str, bytes]:
     rows = deployment.of("key")
     for row in rows[:: len(rows) // SAMPLED_KEYS_MAX + 1]:
         found |= {f"{row.address} {number}": material.bytes for number, material in enumerate(deployment.materials(row))}
-    assert {len(key) for key in found.values()} == {32}
+    # The shortest is that of an HMAC_224 key.
+    assert all(len(key) >= 28 for key in found.values())
     return found
 
 

@@ -314,8 +314,8 @@ mod tests {
         let reply = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
         for connections in [1, 4] {
             let loaded = load_at(Pace::PerSecond(1000.0), reply, connections, 1).unwrap();
-            // Fifty in fifty milliseconds; a slow machine manages fewer, none more.
-            assert!((1..=52).contains(&loaded.latencies.count()), "{}", loaded.latencies.count());
+            // Fifty-five are due by the end, those of the warm-up included; a slow machine manages fewer, none more.
+            assert!((1..=56).contains(&loaded.latencies.count()), "{}", loaded.latencies.count());
         }
     }
 }

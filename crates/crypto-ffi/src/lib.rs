@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn rfc_8032_ed25519ph_vector_holds() {
         let seed = hex("833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42");
-        let public = hex("ec172b93ad5e563f4932c70e1245034c35467ef2efd4d64ebf819683467e2bf2");
+        let public = hex("ec172b93ad5e563bf4932c70e1245034c35467ef2efd4d64ebf819683467e2bf");
         let digest = hex("ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
                           2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f");
         let expected: [u8; 64] = hex("98a70222f0b8121aa9d30f813d683f809e462b469c7ff87639499bb94e6dae41\

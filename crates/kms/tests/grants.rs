@@ -250,17 +250,57 @@ fn the_same_name_and_parameters_are_the_same_grant() {
     deployment.assert_clean();
 }
 
-/// Every built operation that has grant tokens, ready to succeed.
-fn with_tokens(deployment: &Deployment, key_id: &str) -> Vec<(&'static str, Value)> {
-    let blob = deployment.encrypt(ROOT, key_id, b"x");
+/// Every operation that takes grant tokens, with a key of the kind that it is for, in the order of their names.
+fn with_tokens(deployment: &Deployment) -> Vec<(&'static str, String, Value)> {
+    let key = |spec: &str, usage: &str| {
+        deployment.create_key_with(ROOT, json!({ "KeySpec": spec, "KeyUsage": usage }))
+    };
+    let made = |operation: &str, body: &Value, member: &str| {
+        common::text(&deployment.ok(ROOT, operation, body.clone())[member])
+    };
+    let symmetric = deployment.create_key(ROOT);
+    let (mac, signing) = (key("HMAC_256", "GENERATE_VERIFY_MAC"), key("ECC_NIST_P256", "SIGN_VERIFY"));
+    let (agreement, kem) =
+        (key("ECC_NIST_P256", "KEY_AGREEMENT"), key("ML_KEM_512", "ENCAPSULATE_DECAPSULATE"));
+    let blob = deployment.encrypt(ROOT, &symmetric, b"x");
+    let message = base64(b"m");
+    let maced = json!({ "KeyId": mac, "Message": message, "MacAlgorithm": "HMAC_SHA_256" });
+    let signed = json!({ "KeyId": signing, "Message": message, "SigningAlgorithm": "ECDSA_SHA_256" });
+    let encapsulated = json!({ "KeyId": kem, "EncapsulationAlgorithm": "ML_KEM" });
+    let with = |body: &Value, member: &str, value: String| {
+        let mut body = body.clone();
+        body[member] = json!(value);
+        body
+    };
+    let decapsulated = with(
+        &encapsulated,
+        "SharedSecretCiphertextBlob",
+        made("Encapsulate", &encapsulated, "SharedSecretCiphertextBlob"),
+    );
+    let public = made("GetPublicKey", &json!({ "KeyId": agreement }), "PublicKey");
+    let derived = json!({ "KeyId": agreement, "KeyAgreementAlgorithm": "ECDH", "PublicKey": public });
+    let verified = with(&signed, "Signature", made("Sign", &signed, "Signature"));
+    let mac_verified = with(&maced, "Mac", made("GenerateMac", &maced, "Mac"));
+    let pair = json!({ "KeyId": symmetric, "KeyPairSpec": "ECC_NIST_P256" });
+    let of = |key: &str, name: &'static str, body: Value| (name, key.to_owned(), body);
     vec![
-        ("CreateGrant", request(key_id, &["Decrypt"], json!({}))),
-        ("Decrypt", json!({ "CiphertextBlob": blob })),
-        ("DescribeKey", json!({ "KeyId": key_id })),
-        ("Encrypt", json!({ "KeyId": key_id, "Plaintext": base64(b"x") })),
-        ("GenerateDataKey", json!({ "KeyId": key_id, "KeySpec": "AES_256" })),
-        ("GenerateDataKeyWithoutPlaintext", json!({ "KeyId": key_id, "NumberOfBytes": 7 })),
-        ("ReEncrypt", json!({ "CiphertextBlob": blob, "DestinationKeyId": key_id })),
+        of(&symmetric, "CreateGrant", request(&symmetric, &["Decrypt"], json!({}))),
+        of(&kem, "Decapsulate", decapsulated),
+        of(&symmetric, "Decrypt", json!({ "CiphertextBlob": blob })),
+        of(&agreement, "DeriveSharedSecret", derived),
+        of(&symmetric, "DescribeKey", json!({ "KeyId": symmetric })),
+        of(&kem, "Encapsulate", encapsulated),
+        of(&symmetric, "Encrypt", json!({ "KeyId": symmetric, "Plaintext": base64(b"x") })),
+        of(&symmetric, "GenerateDataKey", json!({ "KeyId": symmetric, "KeySpec": "AES_256" })),
+        of(&symmetric, "GenerateDataKeyPair", pair.clone()),
+        of(&symmetric, "GenerateDataKeyPairWithoutPlaintext", pair),
+        of(&symmetric, "GenerateDataKeyWithoutPlaintext", json!({ "KeyId": symmetric, "NumberOfBytes": 7 })),
+        of(&mac, "GenerateMac", maced),
+        of(&signing, "GetPublicKey", json!({ "KeyId": signing })),
+        of(&symmetric, "ReEncrypt", json!({ "CiphertextBlob": blob, "DestinationKeyId": symmetric })),
+        of(&signing, "Sign", signed),
+        of(&signing, "Verify", verified),
+        of(&mac, "VerifyMac", mac_verified),
     ]
 }
 
@@ -287,22 +327,22 @@ const HAVE_TOKENS: [Operation; 17] = [
 
 #[test]
 fn every_operation_refuses_tokens_that_are_not_of_its_key() {
-    let (deployment, key_id, _) = with_key();
-    let operations = with_tokens(&deployment, &key_id);
+    let deployment = Deployment::new();
+    let operations = with_tokens(&deployment);
     let built: Vec<_> = HAVE_TOKENS.iter().filter(|operation| BUILT.contains(operation)).collect();
-    let names: Vec<_> = operations.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = operations.iter().map(|(name, ..)| *name).collect();
     assert_eq!(names, built.iter().map(|operation| operation.name()).collect::<Vec<_>>());
-    let good = deployment.grant(&key_id, &["Decrypt"], json!({}));
-    let of_another = deployment.grant(&deployment.create_key(ROOT), &["Decrypt"], json!({}));
-    let revoked = deployment.grant(&key_id, &["Decrypt"], json!({}));
-    deployment.revoke(&key_id, &revoked);
+    let of_another = deployment.grant(&deployment.create_key(ROOT), &["DescribeKey"], json!({}));
     let elsewhere = deployment.create_key(ROOT_EU);
-    let of_another_region = deployment.grant_as(ROOT_EU, &elsewhere, &["Decrypt"], json!({}));
-    let mut forged = good.token.clone().into_bytes();
-    let last = forged.len() - 3;
-    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
-    let forged = String::from_utf8(forged).unwrap();
-    for (operation, body) in operations {
+    let of_another_region = deployment.grant_as(ROOT_EU, &elsewhere, &["DescribeKey"], json!({}));
+    for (operation, key_id, body) in operations {
+        let good = deployment.grant(&key_id, &["DescribeKey"], json!({}));
+        let revoked = deployment.grant(&key_id, &["DescribeKey"], json!({}));
+        deployment.revoke(&key_id, &revoked);
+        let mut forged = good.token.clone().into_bytes();
+        let last = forged.len() - 3;
+        forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+        let forged = String::from_utf8(forged).unwrap();
         let with = |tokens: &[&str]| {
             let mut body = body.clone();
             body["GrantTokens"] = json!(tokens);

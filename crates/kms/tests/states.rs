@@ -202,7 +202,7 @@ fn table(
                 .map_or_else(|_| String::new(), |answer| common::text(&answer["CiphertextBlob"]));
             deployment.create_alias(ROOT, "alias/old", &key_id);
             deployment.create_alias(ROOT, "alias/other", &other);
-            let grant = json!({ "KeyId": key_id, "GranteePrincipal": OWNER, "Operations": ["Decrypt"] });
+            let grant = json!({ "KeyId": key_id, "GranteePrincipal": OWNER, "Operations": ["DescribeKey"] });
             let grant_id = common::text(&deployment.ok(ROOT, "CreateGrant", grant)["GrantId"]);
             deployment.set_state(US, &key_id, *state);
             let scene = Scene { key_id: &key_id, blob: &blob, grant_id: &grant_id, proof: &proof, ..nothing };

@@ -32,7 +32,6 @@ mod permit;
 mod protocol;
 mod reader;
 mod record;
-mod recorded;
 mod stranger;
 mod turns;
 

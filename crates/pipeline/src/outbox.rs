@@ -1,9 +1,8 @@
 //! The drainer: from outbox rows to the journal. Once a minute it also writes a checkpoint.
 //!
 //! A change's record is in the store with the change. This thread appends it to the journal, syncs, and deletes the
-//! row ten minutes later; until then the row also settles commits whose outcome was unknown. It takes up what an earlier
-//! process left as soon as it is known what of it the journal has already (`recorded.rs`): events are known by their ids, and
-//! none is appended twice.
+//! row ten minutes later; until then the row also settles commits whose outcome was unknown. At start it takes up what
+//! an earlier process left, and what the journal has already is not appended twice: events are known by their ids.
 //!
 //! Rows are handed over by the committing thread: when their commit is acknowledged, and after an unknown outcome as soon as
 //! the store can be read again, at the latest when the thread ends. So no record waits, and an orderly end leaves none. The
@@ -14,18 +13,15 @@
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use strongroom_audit::{Event, Journal, JournalError};
+use strongroom_audit::{Event, EventError, Journal, JournalError, ReadError, event_ids_since};
 use strongroom_records::{
     Address, CommitError, Loaded, OutboxRow, RecordStub, Records, RecordsError, Writes,
 };
-use strongroom_types::{Env, Monotonic, RegionName, RequestId};
-
-use crate::recorded::{Failed, Inquiry, Recorded};
+use strongroom_types::{Env, Monotonic, RegionName, RequestId, Timestamp};
 
 /// How long a row stays after its record is in the journal.
 const KEPT_FOR: Duration = Duration::from_secs(600);
@@ -39,8 +35,8 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 const BATCH_ROWS: usize = 50;
 const PAGE_ROWS: usize = 500;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
-/// How often the drainer looks whether the inquiry is answered.
-const INQUIRE_EVERY: Duration = Duration::from_millis(20);
+/// How far the clock may have been set back between two processes without a record being appended twice.
+const CLOCK_STEP_MAX: Duration = Duration::from_secs(3600);
 
 /// Hands rows to the drainer, from the committing thread alone, so that no row is handed over twice.
 pub type OutboxSender = Sender<Loaded<OutboxRow>>;
@@ -48,18 +44,23 @@ pub type OutboxReceiver = Receiver<Loaded<OutboxRow>>;
 
 /// The running drainer. It ends when the last sender is gone, after everything handed to it is in the journal.
 pub struct Drainer {
-    is_taken_up: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum DrainerError {
+    #[error("cannot read the audit journal")]
+    Journal(#[from] ReadError),
+    #[error("cannot read the outbox")]
+    Records(#[from] RecordsError),
+    #[error("an outbox row holds no event")]
+    Row(#[from] EventError),
     #[error("cannot start the outbox thread")]
     Thread(#[from] std::io::Error),
 }
 
 impl Drainer {
-    /// Starts the thread, which takes up what an earlier process left in the outbox beside what is handed over.
+    /// Takes up what an earlier process left in the outbox, then starts the thread.
     pub fn start(
         records: Arc<Records>,
         journal: Arc<Journal>,
@@ -71,29 +72,12 @@ impl Drainer {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let (drained, known, walk) = (VecDeque::new(), HashSet::new(), Walk::begin(env.monotonic()));
         let regions_walked = regions.to_vec();
-        let inquiry = Inquiry::start(Arc::clone(&records), journal_directory.to_owned(), regions.to_vec())?;
-        let is_taken_up = Arc::new(AtomicBool::new(false));
-        let drain = Drain {
-            started: env.monotonic(),
-            env,
-            journal,
-            records,
-            drained,
-            known,
-            earlier: Earlier::Asked(inquiry),
-            is_taken_up: Arc::clone(&is_taken_up),
-            walk,
-            regions: regions_walked,
-            runtime,
-        };
+        let mut drain =
+            Drain { env, journal, records, drained, known, walk, regions: regions_walked, runtime };
+        drain.take_up(journal_directory, regions)?;
         let thread =
             std::thread::Builder::new().name("strongroom-outbox".into()).spawn(move || drain.run(&rows))?;
-        Ok(Self { is_taken_up, thread })
-    }
-
-    /// Becomes true when everything that an earlier process left in the outbox is in the journal.
-    pub fn is_taken_up(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_taken_up)
+        Ok(Self { thread })
     }
 
     /// Waits for the end. Every [`OutboxSender`] must have been dropped.
@@ -111,20 +95,9 @@ struct Drain {
     drained: VecDeque<(Monotonic, RecordStub)>,
     /// The rows in `drained`, by their request: what comes a second time, by whatever road, is known.
     known: HashSet<RequestId>,
-    earlier: Earlier,
-    is_taken_up: Arc<AtomicBool>,
-    started: Monotonic,
     walk: Walk,
     regions: Vec<RegionName>,
     runtime: tokio::runtime::Runtime,
-}
-
-/// The rows that an earlier process left. As long as they are not taken up, nothing is taken but what is handed over: the
-/// rest could be in the journal already.
-enum Earlier {
-    Asked(Inquiry),
-    Answered(Recorded),
-    TakenUp,
 }
 
 /// Where the walk through the outbox is.
@@ -141,40 +114,37 @@ impl Walk {
 }
 
 impl Drain {
-    /// Takes up the rows of an earlier process once it is known which of them the journal has: those wait to be deleted,
-    /// the others are appended. What cannot be read now is tried again later.
-    fn take_up_earlier(&mut self) {
-        let recorded = match std::mem::replace(&mut self.earlier, Earlier::TakenUp) {
-            Earlier::TakenUp => return,
-            Earlier::Asked(inquiry) => match inquiry.answer() {
-                Some(recorded) => recorded,
-                None => {
-                    self.earlier = Earlier::Asked(inquiry);
-                    return;
-                }
-            },
-            Earlier::Answered(recorded) => recorded,
-        };
-        let (records, regions) = (Arc::clone(&self.records), self.regions.clone());
-        let taken_up = each_page(&records, &regions, |page| {
-            self.take_up_page(page, &recorded);
-            Ok::<(), RecordsError>(())
-        });
-        if let Err(error) = taken_up {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "audit records of an earlier process stay in the outbox for now");
-            self.earlier = Earlier::Answered(recorded);
-            return;
+    /// Appends the rows of an earlier process that are not in the journal yet. The journal is read once.
+    fn take_up(&mut self, journal_directory: &Path, regions: &[RegionName]) -> Result<(), DrainerError> {
+        let mut ids = HashSet::new();
+        let mut oldest = Timestamp::from_millis(u64::MAX);
+        let records = Arc::clone(&self.records);
+        each_page(&records, regions, |page| {
+            for row in &page {
+                oldest = oldest.min(row.created);
+                ids.insert(Event::decode(&row.event)?.id);
+            }
+            Ok(())
+        })?;
+        if ids.is_empty() {
+            return Ok(());
         }
-        self.is_taken_up.store(true, Ordering::Release);
+        // The clock may have been set back since: reach further than the rows say.
+        let since = oldest.saturating_sub(CLOCK_STEP_MAX);
+        let recorded = event_ids_since(journal_directory, since, |id| ids.contains(id))?;
+        drop(ids);
+        each_page(&records, regions, |page| {
+            self.take_up_page(page, &recorded);
+            Ok(())
+        })
     }
 
-    fn take_up_page(&mut self, page: Vec<Loaded<OutboxRow>>, recorded: &Recorded) {
-        let unknown = page.into_iter().filter(|row| !self.is_known(row.address()));
-        let (old, new): (Vec<_>, Vec<_>) = unknown
+    fn take_up_page(&mut self, page: Vec<Loaded<OutboxRow>>, recorded: &HashSet<RequestId>) {
+        let (old, new): (Vec<_>, Vec<_>) = page
+            .into_iter()
             .partition(|row| Event::decode(&row.event).is_ok_and(|event| recorded.contains(&event.id)));
-        // They were in the journal when this process began.
-        self.remember(self.started, old.iter().map(Loaded::stub).collect());
+        let now = self.env.monotonic();
+        self.remember(now, old.iter().map(Loaded::stub).collect());
         if !new.is_empty() {
             tracing::info!(records = new.len(), "taking up audit records of an earlier process");
         }
@@ -188,26 +158,18 @@ impl Drain {
         let mut checkpointed = swept;
         let mut records = 0;
         loop {
-            let pause = match &self.earlier {
-                Earlier::Asked(_) => INQUIRE_EVERY,
-                Earlier::Answered(_) | Earlier::TakenUp => SWEEP_EVERY,
-            };
-            match rows.recv_timeout(pause) {
+            match rows.recv_timeout(SWEEP_EVERY) {
                 Ok(first) => {
                     let mut batch = vec![first];
                     batch.extend(rows.try_iter().take(BATCH_ROWS - 1));
                     self.append(&batch);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.end(),
-            }
-            if matches!(self.earlier, Earlier::Asked(_)) {
-                self.take_up_earlier();
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             let now = self.env.monotonic();
             if swept.until(now) >= SWEEP_EVERY {
                 swept = now;
-                self.take_up_earlier();
                 self.sweep(now);
                 self.walk(now);
             }
@@ -219,19 +181,6 @@ impl Drain {
                 self.checkpoint();
             }
         }
-    }
-
-    /// Everything handed over has been appended. What an earlier process left is brought to the journal now, too: a
-    /// service that was stopped in good order owes it nothing.
-    fn end(mut self) {
-        if let Earlier::Asked(inquiry) = self.earlier {
-            self.earlier = match inquiry.wait() {
-                Ok(recorded) => Earlier::Answered(recorded),
-                // They are taken up at the next start.
-                Err(Failed) => return,
-            };
-        }
-        self.take_up_earlier();
     }
 
     /// Appends and syncs. While the journal cannot be written this waits; the rows are safe in the store.
@@ -293,9 +242,6 @@ impl Drain {
     /// One page of the walk: appends the rows that nobody handed over. While the store cannot be read, or a commit is
     /// unsettled, the walk stays where it is.
     fn walk(&mut self, now: Monotonic) {
-        if !matches!(self.earlier, Earlier::TakenUp) {
-            return;
-        }
         if self.walk.region >= self.regions.len() {
             if self.walk.begun.until(now) < WALK_EVERY {
                 return;
@@ -385,11 +331,11 @@ impl Drain {
 }
 
 /// Walks the outbox rows of all regions, page by page.
-pub(crate) fn each_page<E: From<RecordsError>>(
+fn each_page(
     records: &Records,
     regions: &[RegionName],
-    mut use_page: impl FnMut(Vec<Loaded<OutboxRow>>) -> Result<(), E>,
-) -> Result<(), E> {
+    mut use_page: impl FnMut(Vec<Loaded<OutboxRow>>) -> Result<(), DrainerError>,
+) -> Result<(), DrainerError> {
     for region in regions {
         let prefix = OutboxRow::prefix(region);
         let mut after: Option<String> = None;

@@ -478,7 +478,7 @@ pub(crate) struct Running {
     pub(crate) anchor: Arc<AnchorStatus>,
     pub(crate) verification: Arc<Verification>,
     anchor_keeper: AnchorKeeper,
-    pub(crate) drainer: Drainer,
+    drainer: Drainer,
     store: Arc<dyn Store>,
     verifier: Verifier,
     _lock: DataLock,

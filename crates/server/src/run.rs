@@ -418,13 +418,6 @@ fn register(metrics: &Metrics, running: &Running) {
         Box::new(read),
     );
 
-    let is_taken_up = running.drainer.is_taken_up();
-    metrics.register_gauge_fn(
-        "strongroom_outbox_taken_up",
-        "One once the audit records that an earlier process left in the outbox are in the journal.",
-        Box::new(move || f64::from(u8::from(is_taken_up.load(std::sync::atomic::Ordering::Acquire)))),
-    );
-
     let journal = Arc::downgrade(&running.journal);
     metrics.register_histogram_fn(
         "strongroom_journal_sync_duration_seconds",

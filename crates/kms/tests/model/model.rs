@@ -328,7 +328,7 @@ impl Model {
         let region = asking.who.region();
         match kind {
             Symmetric => {}
-            Rsa | MultiRegion => return Err(UNSUPPORTED),
+            External | MultiRegion => return Err(UNSUPPORTED),
             WrongUsage => return Err(VALIDATION),
         }
         let tags = read_tags(tags);
@@ -599,10 +599,10 @@ impl Model {
         if !(1..=4096).contains(&size) {
             return Err(VALIDATION);
         }
+        let id = self.allowed_by_any_name(asking, key, "Encrypt")?;
         if mode == WithToken {
             return Err(INVALID_GRANT_TOKEN);
         }
-        let id = self.allowed_by_any_name(asking, key, "Encrypt")?;
         if mode == OtherAlgorithm {
             return Err(INVALID_KEY_USAGE);
         }
@@ -665,11 +665,13 @@ impl Model {
         damage: Damage,
     ) -> Outcome {
         match mode {
-            WithToken => return Err(INVALID_GRANT_TOKEN),
             OtherAlgorithm if key.is_none() => return Err(VALIDATION),
-            DryRun | OtherAlgorithm | Plain => {}
+            DryRun | OtherAlgorithm | Plain | WithToken => {}
         }
         let id = self.source(asking, blob, key, damage, "Decrypt")?;
+        if mode == WithToken {
+            return Err(INVALID_GRANT_TOKEN);
+        }
         if mode == OtherAlgorithm {
             return Err(INVALID_KEY_USAGE);
         }
@@ -695,9 +697,8 @@ impl Model {
         mode: Mode,
     ) -> Outcome {
         match mode {
-            WithToken => return Err(INVALID_GRANT_TOKEN),
             OtherAlgorithm if from.is_none() => return Err(VALIDATION),
-            DryRun | OtherAlgorithm | Plain => {}
+            DryRun | OtherAlgorithm | Plain | WithToken => {}
         }
         let both: Refused = &["AccessDenied", "NotFound", "InvalidArn", "InvalidCiphertext"];
         let source = self.source(asking, blob, from, Whole, "ReEncryptFrom");
@@ -707,6 +708,9 @@ impl Model {
             (Err(refusal), Ok(_)) | (Ok(_), Err(refusal)) => return Err(refusal),
             (Err(_), Err(_)) => return Err(both),
         };
+        if mode == WithToken {
+            return Err(INVALID_GRANT_TOKEN);
+        }
         if mode == OtherAlgorithm {
             return Err(INVALID_KEY_USAGE);
         }
@@ -731,9 +735,6 @@ impl Model {
         if size == Bytes(0) || matches!(size, Bytes(size) if size > 1024) {
             return Err(VALIDATION);
         }
-        if mode == WithToken {
-            return Err(INVALID_GRANT_TOKEN);
-        }
         let action = if plain { "GenerateDataKey" } else { "GenerateDataKeyWithoutPlaintext" };
         let is_good = !matches!(size, Both | Neither);
         // Whether the sizes are a matter of the request's form is not said.
@@ -744,6 +745,9 @@ impl Model {
                 &["Validation", "NotFound", "AccessDenied", "InvalidArn"] as Refused
             }
         })?;
+        if mode == WithToken {
+            return Err(INVALID_GRANT_TOKEN);
+        }
         match self.check_usable(&id) {
             Ok(()) if !is_good => return Err(VALIDATION),
             Err(_) if !is_good => return Err(&["Validation", "Disabled", "KMSInvalidState"]),

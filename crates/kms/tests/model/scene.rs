@@ -426,11 +426,8 @@ fn create_key(who: Who, policy: Policy, bypass: bool, text: Text, tags: Tags, ki
         body["Tags"] = json!(tags);
     }
     match kind {
+        External => body["Origin"] = json!("EXTERNAL"),
         MultiRegion => body["MultiRegion"] = json!(true),
-        Rsa => {
-            body["KeySpec"] = json!("RSA_2048");
-            body["KeyUsage"] = json!("SIGN_VERIFY");
-        }
         Symmetric => {}
         WrongUsage => body["KeyUsage"] = json!("SIGN_VERIFY"),
     }

@@ -110,8 +110,8 @@ pub(crate) use Size::*;
 /// What of CreateKey is not plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
+    External,
     MultiRegion,
-    Rsa,
     Symmetric,
     WrongUsage,
 }
@@ -438,7 +438,7 @@ impl Dice {
     fn create_key(&mut self) -> Op {
         let tags = draw!(self; 3 => Range(0, 0, 0), 1 => self.tags());
         let policy = draw!(self; 3 => Standard, 2 => self.policy());
-        let kind = draw!(self; 40 => Symmetric, 1 => Rsa, 1 => MultiRegion, 1 => WrongUsage);
+        let kind = draw!(self; 40 => Symmetric, 1 => External, 1 => MultiRegion, 1 => WrongUsage);
         CreateKey {
             slot: self.slot(),
             policy,

@@ -192,11 +192,7 @@ impl House {
             let (records, journal) = (Arc::clone(&records), Arc::clone(&journal));
             let directory = site.journal_directory();
             let drainer = Drainer::start(records, journal, Arc::clone(&env), &directory, &[region()], rows);
-            let drainer = drainer.unwrap();
-            while !drainer.is_taken_up().load(std::sync::atomic::Ordering::Acquire) {
-                std::thread::yield_now();
-            }
-            (Some(drainer), None)
+            (Some(drainer.unwrap()), None)
         } else {
             (None, Some(rows))
         };
