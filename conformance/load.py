@@ -135,10 +135,10 @@ class Account:
         """Where in the trace answers arrived."""
         return [asked.ended for asked in self.asked if asked.ended != NEVER]
 
-    def refusals(self) -> dict[tuple[int, str], int]:
-        """The answers that were not a success, by status and code."""
+    def refusals(self, begun: int = 0) -> dict[tuple[int, str], int]:
+        """The answers that were not a success, by status and code; leaves out the `begun` requests that were sent first."""
         counts: dict[tuple[int, str], int] = {}
-        for asked in self.asked:
+        for asked in self.asked[begun:]:
             if asked.answer is not None and asked.answer.status != 200:
                 kind = (asked.answer.status, asked.answer.code)
                 counts[kind] = counts.get(kind, 0) + 1
