@@ -100,6 +100,12 @@ struct Drain {
     runtime: tokio::runtime::Runtime,
 }
 
+/// A row that an earlier process left.
+struct Left {
+    event: RequestId,
+    stub: RecordStub,
+}
+
 /// Where the walk through the outbox is.
 struct Walk {
     begun: Monotonic,
@@ -114,43 +120,39 @@ impl Walk {
 }
 
 impl Drain {
-    /// Appends the rows of an earlier process that are not in the journal yet. The journal is read once.
+    /// Appends the rows of an earlier process that are not in the journal yet. Outbox and journal are read once; a row that
+    /// is not in the journal, of which there are few, is read again.
     fn take_up(&mut self, journal_directory: &Path, regions: &[RegionName]) -> Result<(), DrainerError> {
-        let mut ids = HashSet::new();
+        let mut left: Vec<Left> = Vec::new();
         let mut oldest = Timestamp::from_millis(u64::MAX);
-        let records = Arc::clone(&self.records);
-        each_page(&records, regions, |page| {
+        each_page(&self.records, regions, |page| {
             for row in &page {
                 oldest = oldest.min(row.created);
-                ids.insert(Event::decode(&row.event)?.id);
+                left.push(Left { event: Event::decode_id(&row.event)?, stub: row.stub() });
             }
             Ok(())
         })?;
-        if ids.is_empty() {
+        if left.is_empty() {
             return Ok(());
         }
         // The clock may have been set back since: reach further than the rows say.
         let since = oldest.saturating_sub(CLOCK_STEP_MAX);
+        let ids: HashSet<RequestId> = left.iter().map(|left| left.event).collect();
         let recorded = event_ids_since(journal_directory, since, |id| ids.contains(id))?;
         drop(ids);
-        each_page(&records, regions, |page| {
-            self.take_up_page(page, &recorded);
-            Ok(())
-        })
-    }
-
-    fn take_up_page(&mut self, page: Vec<Loaded<OutboxRow>>, recorded: &HashSet<RequestId>) {
-        let (old, new): (Vec<_>, Vec<_>) = page
-            .into_iter()
-            .partition(|row| Event::decode(&row.event).is_ok_and(|event| recorded.contains(&event.id)));
-        let now = self.env.monotonic();
-        self.remember(now, old.iter().map(Loaded::stub).collect());
+        let (old, new): (Vec<_>, Vec<_>) = left.into_iter().partition(|left| recorded.contains(&left.event));
+        drop(recorded);
+        self.remember(self.env.monotonic(), old.into_iter().map(|left| left.stub).collect());
         if !new.is_empty() {
             tracing::info!(records = new.len(), "taking up audit records of an earlier process");
         }
-        for rows in new.chunks(BATCH_ROWS) {
-            self.append(rows);
+        for left in new.chunks(BATCH_ROWS) {
+            // Nobody else deletes outbox rows, so each is still there.
+            let rows = left.iter().filter_map(|left| self.records.load(left.stub.address()).transpose());
+            let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
+            self.append(&rows);
         }
+        Ok(())
     }
 
     fn run(mut self, rows: &OutboxReceiver) {

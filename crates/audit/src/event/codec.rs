@@ -93,7 +93,7 @@ impl<'b> Event<'b> {
     }
 
     /// The id alone, without reading the rest.
-    pub(crate) fn decode_id(bytes: &[u8]) -> Result<RequestId, EventError> {
+    pub fn decode_id(bytes: &[u8]) -> Result<RequestId, EventError> {
         let mut d = Decoder::new(bytes);
         d.array()?;
         match d.u8()? {
