@@ -42,7 +42,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cached_rows_max: 100_000, waiting_batches_max: 16_384, probe_every: Duration::from_secs(1) }
+        Self { cached_rows_max: 125_000, waiting_batches_max: 16_384, probe_every: Duration::from_secs(1) }
     }
 }
 

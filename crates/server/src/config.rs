@@ -147,7 +147,7 @@ impl Default for Config {
             disk_free_alarm_mib: Bounded(1024),
             disk_reserve_mib: Bounded(64),
             journal_segment_mib: Bounded(64),
-            cache_rows_max: Bounded(100_000),
+            cache_rows_max: Bounded(125_000),
             user: String::new(),
             group: String::new(),
             hardening: HardeningConfig::default(),
