@@ -23,6 +23,7 @@ use strongroom_types::limits::REQUEST_HEAD_BYTES_MAX;
 use tokio::net::TcpListener;
 use tokio::runtime;
 
+use crate::bare_journal::BareJournal;
 use crate::error::{BenchError, io_error};
 use crate::operation::Operation;
 use crate::options::BareOptions;
@@ -30,12 +31,16 @@ use crate::options::BareOptions;
 const BACKLOG: i32 = 4096;
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
-/// What each operation is answered with.
-struct Replies(Vec<(String, Bytes)>);
+/// What each operation is answered with, and what must be on the disk before.
+struct Replies {
+    of: Vec<(String, Bytes)>,
+    journal: Option<BareJournal>,
+}
 
 pub(crate) fn run(options: &BareOptions) -> Result<(), BenchError> {
     let failed = || io_error("start the bare server");
-    let replies = Arc::new(Replies::new(&options.replies));
+    let journal = options.journal.as_deref().map(BareJournal::start).transpose().map_err(failed())?;
+    let replies = Arc::new(Replies::new(&options.replies, journal));
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let listeners = (0..threads).map(|_| bind(options.listen)).collect::<io::Result<Vec<_>>>();
     let mut serving = Vec::with_capacity(threads);
@@ -50,16 +55,16 @@ pub(crate) fn run(options: &BareOptions) -> Result<(), BenchError> {
 }
 
 impl Replies {
-    fn new(sizes: &[(Operation, usize)]) -> Self {
+    fn new(sizes: &[(Operation, usize)], journal: Option<BareJournal>) -> Self {
         let reply = |(operation, bytes): &(Operation, usize)| {
             (format!("TrentService.{operation}"), Bytes::from(vec![b'x'; *bytes]))
         };
-        Self(sizes.iter().map(reply).collect())
+        Self { of: sizes.iter().map(reply).collect(), journal }
     }
 
     fn find(&self, headers: &HeaderMap) -> Option<Bytes> {
         let target = headers.get(TARGET)?;
-        let found = self.0.iter().find(|(name, _)| target == name.as_str());
+        let found = self.of.iter().find(|(name, _)| target == name.as_str());
         found.map(|(_, reply)| reply.clone())
     }
 
@@ -75,7 +80,11 @@ impl Replies {
         // Used, so that the reading cannot be left out.
         std::hint::black_box(&collected);
         let found = self.find(&head.headers);
-        let status = if found.is_some() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        let status = match (&found, &self.journal) {
+            (None, _) => StatusCode::BAD_REQUEST,
+            (Some(_), Some(journal)) if !journal.synced().await => StatusCode::INTERNAL_SERVER_ERROR,
+            (Some(_), _) => StatusCode::OK,
+        };
         Ok(reply(status, found.unwrap_or_default()))
     }
 }
@@ -138,7 +147,7 @@ mod tests {
     #[test]
     fn replies_have_the_size_that_was_asked_for() {
         let address = free_address().unwrap();
-        let replies = Arc::new(Replies::new(&[(Operation::Encrypt, 321)]));
+        let replies = Arc::new(Replies::new(&[(Operation::Encrypt, 321)], None));
         let listener = bind(address).unwrap();
         thread::spawn(move || serve(listener, &replies));
         let ask = |target| {

@@ -9,7 +9,7 @@ use crate::child::{Server, free_address};
 use crate::connection::Connection;
 use crate::disk;
 use crate::error::{BenchError, io_error};
-use crate::half_load;
+use crate::half_load::{self, Servers};
 use crate::load::Pace;
 use crate::many_keys;
 use crate::meter::{Meter, cores};
@@ -42,9 +42,13 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
         let (service, fresh_millis) = start_often(&deployment)?;
         let subject = deployment.make_subject(&service)?;
         let meter = Meter::new(options, &deployment.signer);
-        let bare = start_bare(options, &deployment.signer, &service, &subject, &scratch.path)?;
+        let bare = start_bare(options, &deployment.signer, &service, &subject, &scratch.path, None)?;
         if has(Part::HalfLoad) {
-            report.half_load = half_load::measure(options, &meter, &service, &bare, &subject)?;
+            let journal = scratch.path.join("bare-journal");
+            let syncing =
+                start_bare(options, &deployment.signer, &service, &subject, &scratch.path, Some(&journal))?;
+            let servers = Servers { service: &service, bare: &bare, syncing: &syncing };
+            report.half_load = half_load::measure(options, &meter, &servers, &subject)?;
         }
         if has(Part::Throughput) {
             report.rows = Bench { options, meter, subject, service: &service, bare: &bare }.rows()?;
@@ -133,13 +137,15 @@ fn start_often(deployment: &Deployment) -> Result<(Server, f64), BenchError> {
     Ok((service, median(millis.into_iter())))
 }
 
-/// Starts the bare server with replies of the service's sizes, and sees that they have them.
+/// Starts a bare server with replies of the service's sizes, and sees that they have them. With `journal`, it syncs that
+/// file before each answer.
 fn start_bare(
     options: &Options,
     signer: &Signer,
     service: &Server,
     subject: &Subject,
     directory: &Path,
+    journal: Option<&Path>,
 ) -> Result<Server, BenchError> {
     let ask = |server: &Server, operation: Operation| {
         let request = signer.request(server.address(), operation.name(), &operation.body(subject), 0)?;
@@ -154,7 +160,12 @@ fn start_bare(
         sizes.push((operation, answer.bytes));
     }
     let own = std::env::current_exe().map_err(io_error("find this program"))?;
-    let mut bare = Server::spawn("bare server", address, &own, &words, directory.join("bare.log"))?;
+    let mut log = "bare.log";
+    if let Some(journal) = journal {
+        words.extend(["--journal".into(), journal.into()]);
+        log = "bare-syncing.log";
+    }
+    let mut bare = Server::spawn("bare server", address, &own, &words, directory.join(log))?;
     for (operation, service) in sizes {
         let request = signer.request(address, operation.name(), &operation.body(subject), 0)?;
         bare.wait_for_answer(&request)?;

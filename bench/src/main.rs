@@ -11,6 +11,7 @@
 //! change.
 
 mod bare;
+mod bare_journal;
 mod child;
 mod compare;
 mod connection;

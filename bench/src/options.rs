@@ -112,6 +112,9 @@ pub(crate) struct GrantsOptions {
 pub(crate) struct BareOptions {
     #[arg(long)]
     pub(crate) listen: SocketAddr,
+    /// A file to sync before each answer
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
     /// How many bytes an operation is answered with
     #[arg(long = "reply", value_name = "NAME=BYTES", value_parser = parse_reply)]
     pub(crate) replies: Vec<(Operation, usize)>,
@@ -182,11 +185,14 @@ mod tests {
     #[test]
     fn the_bare_server_is_told_its_replies() {
         let Some(Inner::Bare(bare)) =
-            parse(&["bare", "--listen", "127.0.0.1:1", "--reply", "Decrypt=7"]).unwrap().inner
+            parse(&["bare", "--listen", "127.0.0.1:1", "--journal", "j", "--reply", "Decrypt=7"])
+                .unwrap()
+                .inner
         else {
             panic!("not bare")
         };
         assert_eq!(bare.replies, [(Operation::Decrypt, 7)]);
+        assert_eq!(bare.journal.as_deref(), Some(std::path::Path::new("j")));
         assert!(parse(&["bare", "--listen", "127.0.0.1:1", "--reply", "Decrypt"]).is_err());
     }
 }
