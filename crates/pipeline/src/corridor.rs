@@ -169,20 +169,30 @@ impl Visit {
             if done.writes.is_empty() {
                 return self.answered::<Op>(request, done, &keys).await;
             }
-            let writes = self.with_outbox::<Op>(request, &keys, &mut done);
-            match self.corridor.parts.records.commit(writes, seen).await {
-                Ok(()) => return self.changed(&done.reply),
-                Err(CommitError::Unknown) if self.was_applied().await => return self.changed(&done.reply),
-                Err(CommitError::Conflict { address }) => {
-                    tracing::debug!(request = %self.request_id, row = address, "deciding again");
-                    if turn.is_none() {
-                        turn = Some(self.corridor.turns.wait(&address).await);
+            // Whoever has a turn is not overtaken.
+            let taken = if turn.is_none() { self.taken(&done.writes, &seen) } else { None };
+            let met = match taken {
+                Some(address) => address,
+                None => {
+                    let writes = self.with_outbox::<Op>(request, &keys, &mut done);
+                    match self.corridor.parts.records.commit(writes, seen).await {
+                        Ok(()) => return self.changed(&done.reply),
+                        Err(CommitError::Unknown) if self.was_applied().await => {
+                            return self.changed(&done.reply);
+                        }
+                        Err(CommitError::Conflict { address }) => address,
+                        Err(error) => {
+                            let parameters = Op::parameters(request);
+                            return self
+                                .refused(Fault::internal(error), Some(parameters), &keys, false)
+                                .await;
+                        }
                     }
                 }
-                Err(error) => {
-                    let parameters = Op::parameters(request);
-                    return self.refused(Fault::internal(error), Some(parameters), &keys, false).await;
-                }
+            };
+            tracing::debug!(request = %self.request_id, row = met, "deciding again");
+            if turn.is_none() {
+                turn = Some(self.corridor.turns.wait(&met).await);
             }
             if attempt == limits::DECISION_ATTEMPTS_MAX {
                 break;
@@ -314,6 +324,12 @@ impl Visit {
         let mut writes = std::mem::take(&mut done.writes);
         writes.create(address, OutboxRow { created: self.time, event: bytes });
         writes
+    }
+
+    /// A row of this change on which others decide in turn.
+    fn taken(&self, writes: &Writes, seen: &[Seen]) -> Option<String> {
+        let rows = writes.addresses().chain(seen.iter().map(Seen::address));
+        self.corridor.turns.taken(rows.map(Address::as_str)).map(str::to_owned)
     }
 
     /// Settles a commit whose outcome is not known: its outbox row is there exactly when it was applied. The store

@@ -69,6 +69,29 @@ fn on_conflict_the_change_is_decided_again() {
     assert_eq!((site.events_of(answer.request_id).len(), site.outbox_rows()), (1, 1));
 }
 
+/// Each of many clients goes on as soon as it is answered, so there is always a newcomer.
+#[test]
+fn changes_of_one_key_take_turns_and_none_is_overtaken_for_ever() {
+    const CLIENTS: usize = 12;
+    const EACH: usize = 60;
+    let house = House::new();
+    let key_id = house.create_key(None);
+    let version = house.key(&key_id).version();
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            let arrivals: Vec<_> = (0..EACH).map(|_| Draft::change(&house, &key_id).signed()).collect();
+            let corridor = &house.corridor;
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                for arrival in arrivals {
+                    assert_success(&runtime.block_on(walk(Arc::clone(corridor), arrival)));
+                }
+            });
+        }
+    });
+    assert_eq!(house.key(&key_id).version(), version + (CLIENTS * EACH) as u64);
+}
+
 #[test]
 fn a_right_that_is_taken_away_between_decision_and_commit_is_gone() {
     let house = House::new();

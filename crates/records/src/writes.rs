@@ -86,6 +86,10 @@ impl Seen {
     pub fn absent(address: Address) -> Self {
         Self { address, version: None }
     }
+
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
 }
 
 /// What an operation wants written, each row against the one it read. Nothing happens until it is committed.
@@ -133,6 +137,14 @@ pub enum Kept {
 impl Writes {
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()
+    }
+
+    /// The rows that are written or deleted.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.writes.iter().filter_map(|write| match write {
+            Write::Delete { address, .. } | Write::Put { address, .. } => Some(address),
+            Write::DeleteWrapped { .. } | Write::PutWrapped { .. } | Write::Touch { .. } => None,
+        })
     }
 
     /// Writes a row that must not exist yet.
