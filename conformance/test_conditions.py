@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from clients import client, refusal
 from conftest import make_key
@@ -25,6 +27,8 @@ class Case:
     refused: dict = field(default_factory=dict)
     allowed: dict = field(default_factory=dict)
     tags: dict = field(default_factory=dict)
+    #: What the key is made with.
+    made_with: dict = field(default_factory=dict)
     #: A second condition in place of another call, for facts that a caller cannot choose.
     never: dict | None = None
 
@@ -43,6 +47,29 @@ def fixed(key: str, value, other, operator: str = "StringEquals", **more) -> Cas
 
 
 TOMORROW = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+#: Of a key pair made elsewhere, for DeriveSharedSecret.
+PEER = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(
+    serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+)
+P256 = {"KeySpec": "ECC_NIST_P256"}
+SIGNED = {"Message": b"x", "SigningAlgorithm": "ECDSA_SHA_256"}
+RSA = {"Message": b"x" * 32, "MessageType": "DIGEST"}
+ROOT = "arn:aws:iam::%account:root"
+GRANT = {"GranteePrincipal": ROOT, "Operations": ["Encrypt", "Decrypt"]}
+ABSENT_HERE = [
+    "aws:CalledVia",
+    "aws:CalledViaFirst",
+    "aws:CalledViaLast",
+    "aws:MultiFactorAuthAge",
+    "aws:MultiFactorAuthPresent",
+    "aws:PrincipalServiceName",
+    "aws:SourceAccount",
+    "aws:SourceArn",
+    "aws:TokenIssueTime",
+    "kms:MultiRegionKeyType",
+    "kms:RecipientAttestation:PCR0",
+]
 
 CASES = {
     "aws:CurrentTime": fixed("aws:CurrentTime", TOMORROW, "2020-01-01T00:00:00Z", "DateLessThan"),
@@ -87,6 +114,18 @@ CASES = {
     "kms:CallerAccount": fixed("kms:CallerAccount", "%account", "444455556666"),
     "kms:CustomerMasterKeySpec": fixed("kms:CustomerMasterKeySpec", "SYMMETRIC_DEFAULT", "RSA_2048"),
     "kms:CustomerMasterKeyUsage": fixed("kms:CustomerMasterKeyUsage", "ENCRYPT_DECRYPT", "SIGN_VERIFY"),
+    "kms:DataKeyPairSpec": Case(
+        equals("kms:DataKeyPairSpec", "ECC_NIST_P256"),
+        "GenerateDataKeyPair",
+        {"KeyPairSpec": "ECC_NIST_P384"},
+        {"KeyPairSpec": "ECC_NIST_P256"},
+    ),
+    "kms:DataKeyPairSpec without plaintext": Case(
+        equals("kms:DataKeyPairSpec", "ECC_NIST_P256"),
+        "GenerateDataKeyPairWithoutPlaintext",
+        {"KeyPairSpec": "ECC_NIST_P384"},
+        {"KeyPairSpec": "ECC_NIST_P256"},
+    ),
     "kms:EncryptionAlgorithm": fixed("kms:EncryptionAlgorithm", "SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_256"),
     "kms:EncryptionAlgorithm of data keys": fixed(
         "kms:EncryptionAlgorithm", "SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_256", action="GenerateDataKey"
@@ -112,9 +151,66 @@ CASES = {
     "kms:EncryptionContextKeys, absent": Case(
         {"Null": {"kms:EncryptionContextKeys": "false"}}, refused={}, allowed={"EncryptionContext": CONTEXT}
     ),
+    "kms:GrantConstraintType": Case(
+        equals("kms:GrantConstraintType", "EncryptionContextEquals"),
+        "CreateGrant",
+        GRANT | {"Constraints": {"EncryptionContextSubset": CONTEXT}},
+        GRANT | {"Constraints": {"EncryptionContextEquals": CONTEXT}},
+    ),
+    "kms:GrantIsForAWSResource": fixed(
+        "kms:GrantIsForAWSResource", False, True, "Bool", action="CreateGrant", allowed=GRANT
+    ),
+    "kms:GrantIsForAWSResource of ListGrants": fixed(
+        "kms:GrantIsForAWSResource", False, True, "Bool", action="ListGrants"
+    ),
+    "kms:GrantOperations": Case(
+        {"ForAllValues:StringEquals": {"kms:GrantOperations": ["Encrypt", "Decrypt"]}},
+        "CreateGrant",
+        GRANT | {"Operations": ["Encrypt", "CreateGrant"]},
+        GRANT,
+    ),
+    "kms:GranteePrincipal": Case(
+        equals("kms:GranteePrincipal", ROOT),
+        "CreateGrant",
+        GRANT | {"GranteePrincipal": "arn:aws:iam::444455556666:root"},
+        GRANT,
+    ),
+    "kms:KeyAgreementAlgorithm": fixed(
+        "kms:KeyAgreementAlgorithm",
+        "ECDH",
+        "OTHER",
+        action="DeriveSharedSecret",
+        allowed={"KeyAgreementAlgorithm": "ECDH", "PublicKey": PEER},
+        made_with=P256 | {"KeyUsage": "KEY_AGREEMENT"},
+    ),
     "kms:KeyOrigin": fixed("kms:KeyOrigin", "AWS_KMS", "EXTERNAL"),
     "kms:KeySpec": fixed("kms:KeySpec", "SYMMETRIC_DEFAULT", "RSA_2048", action="DescribeKey"),
     "kms:KeyUsage": fixed("kms:KeyUsage", "ENCRYPT_DECRYPT", "SIGN_VERIFY", action="GenerateDataKey"),
+    "kms:KeySpec of an asymmetric key": fixed(
+        "kms:KeySpec", "ECC_NIST_P256", "SYMMETRIC_DEFAULT", action="GetPublicKey", made_with=P256 | {"KeyUsage": "SIGN_VERIFY"}
+    ),
+    "kms:MacAlgorithm": fixed(
+        "kms:MacAlgorithm",
+        "HMAC_SHA_256",
+        "HMAC_SHA_512",
+        action="GenerateMac",
+        allowed={"Message": b"x", "MacAlgorithm": "HMAC_SHA_256"},
+        made_with={"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"},
+    ),
+    "kms:MessageType": Case(
+        equals("kms:MessageType", "DIGEST"),
+        "Sign",
+        SIGNED | {"MessageType": "RAW"},
+        SIGNED | RSA,
+        made_with=P256 | {"KeyUsage": "SIGN_VERIFY"},
+    ),
+    "kms:MessageType, by default": Case(
+        equals("kms:MessageType", "RAW"),
+        "Sign",
+        SIGNED | RSA,
+        SIGNED,
+        made_with=P256 | {"KeyUsage": "SIGN_VERIFY"},
+    ),
     "kms:MultiRegion": fixed("kms:MultiRegion", False, True, "Bool"),
     "kms:PolicyName": fixed("kms:PolicyName", "default", "AWS_RAM", action="GetKeyPolicy"),
     "kms:RequestAlias": Case(
@@ -127,15 +223,27 @@ CASES = {
         allowed={"KeyId": "arn:aws:kms:%region:%account:%alias"},
     ),
     "kms:ResourceAliases": Case(any_of("kms:ResourceAliases", "%alias"), never=any_of("kms:ResourceAliases", "alias/other")),
+    "kms:RetiringPrincipal": Case(
+        equals("kms:RetiringPrincipal", ROOT), "CreateGrant", GRANT, GRANT | {"RetiringPrincipal": ROOT}
+    ),
     "kms:ScheduleKeyDeletionPendingWindowInDays": Case(
         {"NumericGreaterThanEquals": {"kms:ScheduleKeyDeletionPendingWindowInDays": 20}},
         "ScheduleKeyDeletion",
         {"PendingWindowInDays": 19},
         {},
     ),
+    "kms:SigningAlgorithm": Case(
+        equals("kms:SigningAlgorithm", "RSASSA_PSS_SHA_256"),
+        "Sign",
+        RSA | {"SigningAlgorithm": "RSASSA_PKCS1_V1_5_SHA_256"},
+        RSA | {"SigningAlgorithm": "RSASSA_PSS_SHA_256"},
+        made_with={"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"},
+    ),
     "kms:ViaService": fixed("kms:ViaService", "s3.*.amazonaws.com", "s3.%region.amazonaws.com", "StringNotLike") ,
 }
 # A condition that no direct call can meet, for the negated operator above.
+# Facts that nothing here has: no call meets a condition on their values, every call meets the one on their absence.
+CASES |= {f"{key}, never there": fixed(key, "true", "false", "Null") for key in ABSENT_HERE}
 CASES["kms:ViaService"].never = {"StringLike": {"kms:ViaService": "*"}}
 
 DEFAULTS = {
@@ -164,20 +272,28 @@ def with_condition(root_arn: str, action: str, condition: dict) -> str:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_condition_key_refuses_and_allows(kms, case, account, region, root_arn, alias_name):
     tags = [{"TagKey": key, "TagValue": value} for key, value in case.tags.items()]
-    key = make_key(kms, **({"Tags": tags} if tags else {}))
-    kms.create_alias(AliasName=alias_name, TargetKeyId=key.id)
+    metadata = kms.create_key(**case.made_with, **({"Tags": tags} if tags else {}))["KeyMetadata"]
+    key_id, key_arn = metadata["KeyId"], metadata["Arn"]
+    kms.create_alias(AliasName=alias_name, TargetKeyId=key_id)
+    places = {"%account": account, "%region": region, "%alias": alias_name, "%arn": key_arn}
 
     def filled(value):
-        text = json.dumps(value).replace("%account", account).replace("%region", region)
-        return json.loads(text.replace("%alias", alias_name).replace("%arn", key.arn))
+        if isinstance(value, dict):
+            return {name: filled(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [filled(inner) for inner in value]
+        if isinstance(value, str):
+            for place, text in places.items():
+                value = value.replace(place, text)
+        return value
 
     def put(condition):
         policy = with_condition(root_arn, case.action, filled(condition))
-        kms.put_key_policy(KeyId=key.id, Policy=policy, BypassPolicyLockoutSafetyCheck=True)
+        kms.put_key_policy(KeyId=key_id, Policy=policy, BypassPolicyLockoutSafetyCheck=True)
         return policy
 
     def call(more):
-        parameters = {"KeyId": key.id} | DEFAULTS.get(case.action, {}) | filled(more)
+        parameters = {"KeyId": key_id} | DEFAULTS.get(case.action, {}) | filled(more)
         if case.action == "PutKeyPolicy":
             parameters["Policy"] = policy
         return method(kms, case.action), parameters
@@ -317,3 +433,41 @@ def test_service_facts_are_not_taken_from_headers(server, region, key, root_arn)
         kms.meta.events.register("before-sign.kms", pretend)
         assert refusal(kms.encrypt, KeyId=fresh.id, Plaintext=b"x").code == "AccessDeniedException"
         kms.meta.events.unregister("before-sign.kms", pretend)
+
+
+#: Members that the pinned botocore does not know: who grants to a service names a resource, and who retires the grant.
+SERVICE_GRANT = {
+    "GranteeServicePrincipal": "rds.amazonaws.com",
+    "RetiringPrincipal": ROOT,
+    "Operations": ["Encrypt"],
+    "Constraints": {"SourceArn": "arn:aws:rds:us-east-1:444455556666:db:one"},
+}
+SERVICE_CASES = {
+    "kms:GrantConstraintSourceArn": (
+        {"ArnLike": {"kms:GrantConstraintSourceArn": "arn:aws:rds:*:444455556666:db:*"}},
+        {"Constraints": {"SourceArn": "arn:aws:rds:us-east-1:444455556666:cluster:one"}},
+        {},
+    ),
+    "kms:GranteeServicePrincipal": (
+        equals("kms:GranteeServicePrincipal", "rds.amazonaws.com"),
+        {"GranteeServicePrincipal": "s3.amazonaws.com"},
+        {},
+    ),
+    "kms:RetiringServicePrincipal": (
+        equals("kms:RetiringServicePrincipal", "rds.amazonaws.com"),
+        {},
+        {"RetiringPrincipal": None, "RetiringServicePrincipal": "rds.amazonaws.com"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SERVICE_CASES.values(), ids=SERVICE_CASES.keys())
+def test_condition_key_of_grants_to_services(raw, kms, case, account, root_arn):
+    condition, refused, allowed = case
+    key = make_key(kms)
+    kms.put_key_policy(KeyId=key.id, Policy=with_condition(root_arn, "CreateGrant", condition))
+    for more, status in ((refused, 400), (allowed, 200)):
+        body = SERVICE_GRANT | {"KeyId": key.id} | more
+        answer = raw("CreateGrant", json.loads(json.dumps(body).replace("%account", account)))
+        assert answer.status == status, answer
+    assert len(kms.list_grants(KeyId=key.id)["Grants"]) == 1

@@ -1,6 +1,7 @@
 """GetKeyPolicy, ListKeyPolicies, PutKeyPolicy, and that what they hold is enforced."""
 
 import json
+import threading
 
 import pytest
 
@@ -269,3 +270,47 @@ def test_own_policy_comes_back_to_the_byte(kms, fresh_key, account):
 def test_the_answer_has_an_empty_body(raw, fresh_key, account):
     answer = raw("PutKeyPolicy", {"KeyId": fresh_key.id, "Policy": policy(account)})
     assert (answer.status, answer.body) == (200, b"")
+
+
+def test_a_policy_is_in_force_when_the_call_returns_under_load(server, region, kms, fresh_key, root_arn, account):
+    """Threads encrypt all the while. None that begins after a Deny was put gets through; once the Deny is gone, all do."""
+    open_policy, closed = policy(account), policy(account, deny("kms:Encrypt"))
+    clients, failures = [client(server, region) for _ in range(4)], []
+    # What the policy in force says, and how often it was put; None while a call to put another is under way.
+    state = {"is_open": True, "number": 0}
+    answers = {True: 0, False: 0}
+    stopped = threading.Event()
+
+    def use(caller):
+        try:
+            while not stopped.is_set():
+                before = dict(state)
+                try:
+                    caller.encrypt(KeyId=fresh_key.id, Plaintext=b"x")
+                    was_allowed = True
+                except caller.exceptions.ClientError as error:
+                    assert error.response["Error"]["Code"] == "AccessDeniedException"
+                    was_allowed = False
+                # Only a call that one policy saw whole says something about it.
+                if before["is_open"] is not None and dict(state) == before:
+                    assert was_allowed == before["is_open"], "decided by a policy that is gone"
+                    answers[was_allowed] += 1
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=use, args=(caller,)) for caller in clients]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 61):
+        is_open = number % 2 == 0
+        state["is_open"] = None
+        kms.put_key_policy(KeyId=fresh_key.id, Policy=open_policy if is_open else closed)
+        state |= {"number": number, "is_open": is_open}
+        seen = answers[is_open]
+        while answers[is_open] < seen + 8 and not failures:
+            stopped.wait(0.001)
+    stopped.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert min(answers.values()) >= 240
