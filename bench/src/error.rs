@@ -24,6 +24,8 @@ pub(crate) enum BenchError {
     },
     #[error("the reply to {operation} has no text at `{pointer}`: {body}")]
     NoField { operation: &'static str, pointer: &'static str, body: String },
+    #[error("no key of the spec {spec} can be made here")]
+    NoKey { spec: &'static str },
     #[error("another run is going on in the same directory; each would disturb the other")]
     OtherRun,
     #[error("a request was answered with status {status}: {body}")]

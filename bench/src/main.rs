@@ -25,6 +25,7 @@ mod many_keys;
 mod meter;
 mod operation;
 mod options;
+mod private_keys;
 mod reply;
 mod report;
 mod request;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let done = match &arguments.inner {
         Some(Inner::Bare(options)) => bare::run(options),
         Some(Inner::Grants(options)) => grants::run(options),
+        Some(Inner::Keys(options)) => private_keys::run(options),
         Some(Inner::Leashed(command)) => Err(child::become_leashed(command)),
         None => compare::run(&arguments.options),
     };

@@ -77,6 +77,8 @@ impl Part {
 pub(crate) enum Inner {
     /// Measure what many grants on a key cost
     Grants(GrantsOptions),
+    /// Measure what private keys cost, beside the cryptography alone
+    Keys(KeysOptions),
     /// Serve as the bare server
     #[command(hide = true)]
     Bare(BareOptions),
@@ -95,6 +97,25 @@ pub(crate) struct GrantsOptions {
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) connections: Vec<u16>,
     /// Rounds per number of connections, for each of the two keys
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
+    pub(crate) rounds: u16,
+    /// How long a round is measured; a tenth of it goes before as a warm-up
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
+    pub(crate) seconds_per_round: Duration,
+    /// Where the deployment is made, in a directory that is removed at the end [default: beside the programs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// The program to measure [default: `strongroom` beside this one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) strongroom: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysOptions {
+    /// Number of connections that sign
+    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) connections: u16,
+    /// Rounds per kind of key
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
     pub(crate) rounds: u16,
     /// How long a round is measured; a tenth of it goes before as a warm-up
