@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from clients import RawClient, client
-from server import Elsewhere, Server, binary, clean_environment
+from server import Elsewhere, Server, binary, clean_environment, is_fips_build
 
 ACCOUNT = "111122223333"
 REGION, OTHER_REGION = "us-east-1", "eu-central-1"
@@ -32,7 +32,24 @@ def pytest_addoption(parser):
     parser.addoption("--power-seed", type=int, default=None, help="repeats a run of test_power as far as it can be")
 
 
+#: What stands on a passphrase or on SM2.
+BEYOND_FIPS_FIXTURES = {"china", "guarded", "sealed"}
+
+
+def is_beyond_fips(item) -> bool:
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return (
+        item.get_closest_marker("beyond_fips") is not None
+        or not BEYOND_FIPS_FIXTURES.isdisjoint(item.fixturenames)
+        or (item.module.__name__ == "test_key_specs" and "ECC_SECG_P256K1" in parameters)
+    )
+
+
 def pytest_collection_modifyitems(config, items):
+    if is_fips_build():
+        refused = [item for item in items if is_beyond_fips(item)]
+        config.hook.pytest_deselected(items=refused)
+        items[:] = [item for item in items if item not in refused]
     """The silence tests search what all others have left behind, so they come last."""
     items.sort(key=lambda item: item.path.name.endswith("silence.py"))
     if "CONFORMANCE_ENDPOINT" in os.environ:

@@ -22,6 +22,14 @@ def binary() -> str:
     return os.environ.get("STRONGROOM_BINARY", str(REPOSITORY / "target" / "release" / "strongroom"))
 
 
+def is_fips_build() -> bool:
+    """Whether the binary computes with the FIPS module, and so refuses what that does not do."""
+    if "CONFORMANCE_ENDPOINT" in os.environ:
+        return False
+    said = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=False)
+    return "FIPS" in said.stdout
+
+
 @dataclass(frozen=True)
 class Login:
     """An access key and its secret, as the SDKs take them."""

@@ -145,6 +145,7 @@ def test_root_without_a_user_is_warned_and_keeps_one_capability(owned):
         assert int(status["CapBnd"], 16) == 0 and status["NoNewPrivs"] == "1"
 
 
+@pytest.mark.beyond_fips
 def test_sealed_server_of_another_user_is_unsealed_by_root(owned):
     passphrase = owned.home / "passphrase"
     passphrase.write_text("correct horse battery\n")

@@ -326,6 +326,7 @@ def test_jwt_of_an_hmac_key_verifies_here(kms, made):
     assert kms.verify_mac(KeyId=key_id, Message=message, MacAlgorithm="HMAC_SHA_256", Mac=mac)["MacValid"]
 
 
+@pytest.mark.beyond_fips
 def test_chain_recovers_the_signer_of_a_low_s_signature(kms, made):
     """What Ethereum's `ecrecover` does: from the hash and the signature to the public key (SEC 1, section 4.1.6)."""
     key_id = made("ECC_SECG_P256K1")
@@ -442,6 +443,7 @@ def test_sm2_is_for_the_regions_of_china(kms):
     assert refusal(kms.create_key, KeySpec="SM2", KeyUsage="SIGN_VERIFY").code == "UnsupportedOperationException"
 
 
+@pytest.mark.beyond_fips
 @pytest.mark.process
 def test_keys_work_after_a_restart(new_server):
     """Keys of every kind are read back from their rows: made by one process, used by another."""

@@ -7,9 +7,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use strongroom_server::{Places, PrincipalName};
 use strongroom_types::{AccessKeyId, AccountId, RegionName};
 
+/// Says also what computes.
+const VERSION: &str = if strongroom_crypto::IS_FIPS {
+    concat!(env!("CARGO_PKG_VERSION"), " (AWS-LC FIPS module)")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// A key management service that speaks AWS KMS's protocol.
 #[derive(Debug, Parser)]
-#[command(name = "strongroom", version, arg_required_else_help = true)]
+#[command(name = "strongroom", version = VERSION, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<ExitCode, terminal::Failure> {
     // Every command holds keys: none of them may end in a core dump or be read by another process.
     strongroom_server::harden()?;
+    strongroom_crypto::check_module()?;
     match command {
         Command::Audit(arguments) => audit::run(arguments),
         Command::Backup(arguments) => backup::run(arguments),

@@ -16,6 +16,8 @@ pub enum CryptoError {
     MissingServiceKey { purpose: &'static str },
     #[error("the cryptographic module failed")]
     Module,
+    #[error("the FIPS module does not do this")]
+    NotInModule,
     /// Altered, moved to another place, or sealed under another key: authentication does not say which.
     #[error("{what} does not authenticate")]
     NotAuthentic { what: &'static str },

@@ -68,4 +68,4 @@ pub use root::{
 };
 pub use row::{Cell, ROW_OVERHEAD_BYTES, sealed_domain_key_version, sealed_tag};
 pub use state::SetHash;
-pub use suite::{PublicEncryption, Signed, SigningAlgorithm};
+pub use suite::{IS_FIPS, PublicEncryption, Signed, SigningAlgorithm, check_module, is_offered};

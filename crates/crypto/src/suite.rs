@@ -7,9 +7,33 @@
 //! | secp256k1 | `k256` | no less constant in time than AWS-LC's generic curve code, and seven times as fast |
 //! | SM2, SM3 | `sm2`, `sm3` | AWS-LC has neither |
 //!
+//! A build with the feature `fips` computes with AWS-LC's FIPS module, and what the module does not do is refused: secp256k1
+//! and SM2 here, passphrases (Argon2id) in `root/passphrase.rs`.
+//!
 //! Sources: AWS KMS developer guide, "Key spec reference"; API reference, Sign, Verify, Encrypt, GenerateMac.
 
 use strongroom_types::{KeySpec, KeyUsage};
+
+use crate::error::CryptoError;
+
+/// Whether this build computes with AWS-LC's FIPS module.
+pub const IS_FIPS: bool = cfg!(feature = "fips");
+
+/// Whether this build has keys of this spec: in one with the FIPS module, only those that the module computes with.
+pub const fn is_offered(spec: KeySpec) -> bool {
+    !(IS_FIPS && matches!(spec, KeySpec::EccSecgP256k1 | KeySpec::Sm2))
+}
+
+/// Refuses a spec that this build does not have.
+pub(crate) const fn check_offered(spec: KeySpec) -> Result<(), CryptoError> {
+    if is_offered(spec) { Ok(()) } else { Err(CryptoError::NotInModule) }
+}
+
+/// Makes sure that the module is the one that this build is for. AWS-LC's FIPS module tests itself when it is loaded, and
+/// ends the process if it fails.
+pub fn check_module() -> Result<(), CryptoError> {
+    if IS_FIPS { aws_lc_rs::try_fips_mode().map_err(|_| CryptoError::NotInModule) } else { Ok(()) }
+}
 
 /// How a message is signed. AWS's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,12 @@ pub(crate) fn records(error: RecordsError) -> Fault {
 }
 
 pub(crate) fn crypto(error: CryptoError) -> Fault {
-    Fault::internal(error)
+    match error {
+        CryptoError::NotInModule => {
+            unsupported("This server computes with a FIPS module, which does not have keys of this spec.")
+        }
+        other => Fault::internal(other),
+    }
 }
 
 /// One answer for every blob that does not open; a material that is missing on our side is not the caller's fault.

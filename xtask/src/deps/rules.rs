@@ -40,6 +40,7 @@ const FREE: &[&str] = &["bench", "fuzz", "xtask"];
 /// landlock and seccompiler confine the process, and libFuzzer brings a `main` of its own.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["crypto", "sigv4", "testkit", "bench", "xtask"]),
+    ("aws-lc-fips-sys", &["crypto-ffi"]),
     ("aws-lc-sys", &["crypto-ffi"]),
     ("hyper", &["server", "bench"]),
     ("k256", &["crypto"]),

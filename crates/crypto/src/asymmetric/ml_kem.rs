@@ -5,7 +5,7 @@ use aws_lc_rs::kem::{
     Algorithm, AlgorithmId, Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_512, ML_KEM_768,
     ML_KEM_1024,
 };
-use strongroom_crypto_ffi::{MlKem, ml_kem_expand};
+use strongroom_crypto_ffi::{ML_KEM_SEED_BYTES as SEED_BYTES, MlKem, ml_kem_expand};
 use strongroom_types::{KeySpec, Plaintext};
 use zeroize::Zeroizing;
 
@@ -14,7 +14,6 @@ use super::{NewPair, der, failed, malformed, unsuited};
 use crate::error::CryptoError;
 use crate::random;
 
-const SEED_BYTES: usize = 64;
 /// 2.16.840.1.101.3.4.4, without its last number: 1 to 3 by size.
 const OID_HEAD: [u8; 8] = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 4];
 
@@ -73,8 +72,7 @@ impl Private {
     pub(super) fn parse(spec: KeySpec, secret: &[u8]) -> Result<Self, CryptoError> {
         let set = set(spec)?;
         let seed = secret.try_into().map_err(|_| malformed())?;
-        let document = Zeroizing::new(set.pkcs8(seed));
-        let expanded = ml_kem_expand(set.expanding, &document).ok_or(malformed())?;
+        let expanded = ml_kem_expand(set.expanding, seed).ok_or(malformed())?;
         let key = DecapsulationKey::new(set.algorithm, &expanded.decapsulation_key).map_err(failed)?;
         let public_key = der::public_key(&set.oid(), &expanded.encapsulation_key);
         Ok(Self { ciphertext_bytes: set.ciphertext_bytes, key, public_key })

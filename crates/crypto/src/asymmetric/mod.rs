@@ -23,7 +23,7 @@ use strongroom_types::{KeySpec, KeyUsage, Plaintext};
 use zeroize::Zeroizing;
 
 use crate::error::CryptoError;
-use crate::suite::{PublicEncryption, Signed, SigningAlgorithm};
+use crate::suite::{self, PublicEncryption, Signed, SigningAlgorithm};
 
 pub use public::{Encapsulated, PublicKey};
 
@@ -37,6 +37,7 @@ pub(crate) struct NewPair {
 
 /// Makes a key of an asymmetric spec.
 pub(crate) fn generate(spec: KeySpec) -> Result<NewPair, CryptoError> {
+    suite::check_offered(spec)?;
     match spec {
         KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => rsa::generate(spec),
         KeySpec::EccNistP256 | KeySpec::EccNistP384 | KeySpec::EccNistP521 => nist::generate(spec),
@@ -94,6 +95,7 @@ pub(crate) enum PrivateKey {
 impl PrivateKey {
     pub(crate) fn parse(spec: KeySpec, usage: KeyUsage, secret: &[u8]) -> Result<Self, CryptoError> {
         use KeyUsage::{EncapsulateDecapsulate, EncryptDecrypt, KeyAgreement, SignVerify};
+        suite::check_offered(spec)?;
         Ok(match (spec, usage) {
             (KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096, EncryptDecrypt) => {
                 Self::RsaDecrypt(rsa::Decrypt::parse(spec, secret)?)

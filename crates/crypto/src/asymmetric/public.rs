@@ -10,7 +10,7 @@ use strongroom_types::{KeySpec, Plaintext};
 
 use super::{edwards, malformed, ml_dsa, ml_kem, nist, rsa, secp256k1, sm2, unsuited};
 use crate::error::CryptoError;
-use crate::suite::{PublicEncryption, Signed, SigningAlgorithm};
+use crate::suite::{self, PublicEncryption, Signed, SigningAlgorithm};
 
 /// A DER SubjectPublicKeyInfo (RFC 5280 section 4.1). No secret.
 ///
@@ -52,6 +52,7 @@ impl PublicKey {
         signed: Signed<'_>,
         signature: &[u8],
     ) -> Result<bool, CryptoError> {
+        suite::check_offered(spec)?;
         match spec {
             KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => {
                 let (verifying, hash) = rsa::verifying(algorithm)?;
@@ -90,6 +91,7 @@ impl PublicKey {
         algorithm: PublicEncryption,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
+        suite::check_offered(spec)?;
         match spec {
             KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => {
                 rsa::encrypt(self.as_der(), algorithm, plaintext)

@@ -26,6 +26,11 @@ pub enum RootError {
     /// Altered, or wrapped for another purpose.
     #[error("the wrapped secret does not authenticate")]
     NotAuthentic,
+    #[error(
+        "`{path}` would be wrapped by a passphrase, and Argon2id is no part of the FIPS module that this build computes with; \
+         use a root key file without a passphrase"
+    )]
+    NotInModule { path: PathBuf },
     #[error("the secret was wrapped by root key {found}, this is root key {ours}")]
     OtherRoot { found: RootId, ours: RootId },
     #[error("there is not enough memory for the passphrase of `{path}`")]

@@ -25,6 +25,7 @@ use crate::root::header::{self, HEADER_BYTES, Kind};
 use crate::root::key::RootKey;
 use crate::root::{RootError, RootHolder, RootId, RootPurpose, RootSecret, disk};
 use crate::secret::{KEY_BYTES, SecretKey};
+use crate::suite;
 
 const SALT_BYTES: usize = 16;
 const AAD_BYTES: usize = HEADER_BYTES + 12 + SALT_BYTES + NONCE_BYTES;
@@ -172,6 +173,9 @@ fn stretch(
     salt: &[u8; SALT_BYTES],
     cost: Cost,
 ) -> Result<SecretKey, RootError> {
+    if suite::IS_FIPS {
+        return Err(RootError::NotInModule { path: path.to_owned() });
+    }
     let module = |_| RootError::Crypto(CryptoError::Module);
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(KEY_BYTES)).map_err(module)?;
     // Our own memory, because the library does not wipe what it allocates, and because a host that lacks it gets an

@@ -82,10 +82,15 @@ pub(super) fn load(config: &TlsConfig) -> Result<Loaded, TlsError> {
 
 /// AWS-LC, with the hybrid group first: who records traffic today cannot read it with a quantum computer later.
 pub(crate) fn provider() -> CryptoProvider {
-    CryptoProvider {
+    let mut provider = CryptoProvider {
         kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
         ..default_provider()
+    };
+    if strongroom_crypto::IS_FIPS {
+        provider.kx_groups.retain(|group| group.fips());
+        provider.cipher_suites.retain(|suite| suite.fips());
     }
+    provider
 }
 
 fn client_verifier(
