@@ -84,6 +84,14 @@ impl Authority {
         }
     }
 
+    /// A certificate as files have it.
+    pub fn pem(der: &[u8]) -> String {
+        let text = base64_simd::STANDARD.encode_to_string(der);
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    }
+
     /// What an enclave's document says: registers 0 to 4 and 8 and the recipient's key.
     pub fn enclave(&self, now: Timestamp, public_key: &[u8]) -> Payload {
         self.payload(now, "pcrs", &[0, 1, 2, 3, 4, 8], public_key)
