@@ -342,7 +342,6 @@ fn nothing_of_a_document_that_was_not_verified_reaches_a_policy() {
     forged[last] ^= 1;
     let refused = scene.deployment.refused(ROOT, "Decrypt", scene.attested("Decrypt", &forged));
     assert_eq!(refused.error, "ValidationException");
-    // Neither does one that a Deny asks for go around the Deny.
     let allowed = scene.deployment.ok(ROOT, "Decrypt", scene.attested("Decrypt", &scene.document()));
     assert!(allowed.get("Plaintext").is_none());
 }
