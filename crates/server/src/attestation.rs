@@ -162,12 +162,17 @@ mod tests {
         let scratch = ScratchDirectory::new();
         let path = scratch.path().join("root.pem");
         let load = |paths: &[PathBuf]| RootFiles::load(&config(paths), &nobody());
-        assert!(told(&load(&[path.clone()]).unwrap_err()).contains("cannot read"));
+        assert!(told(&load(std::slice::from_ref(&path)).unwrap_err()).contains("cannot read"));
         fs::write(&path, "no certificate").unwrap();
-        assert!(told(&load(&[path.clone()]).unwrap_err()).contains("holds no certificate in PEM form"));
+        assert!(
+            told(&load(std::slice::from_ref(&path)).unwrap_err())
+                .contains("holds no certificate in PEM form")
+        );
         let authority = Authority::new(NOW);
         fs::write(&path, Authority::pem(&authority.certificate)).unwrap();
-        assert!(told(&load(&[path.clone()]).unwrap_err()).contains("CA that may sign certificates"));
+        assert!(
+            told(&load(std::slice::from_ref(&path)).unwrap_err()).contains("CA that may sign certificates")
+        );
         fs::write(&path, Authority::pem(&authority.root)).unwrap();
         let many = vec![path.clone(); strongroom_types::limits::ATTESTATION_ROOTS_MAX + 1];
         assert!(told(&load(&many).unwrap_err()).contains("more than"));
@@ -186,7 +191,7 @@ mod tests {
         assert_eq!(verifier.verify(&document(&first), NOW).unwrap_err(), AttestationError::NoRoots);
 
         fs::write(&path, Authority::pem(&first.root)).unwrap();
-        let files = RootFiles::load(&config(&[path.clone()]), &verifier).unwrap();
+        let files = RootFiles::load(&config(std::slice::from_ref(&path)), &verifier).unwrap();
         assert_eq!(files.seen(), files.look());
         assert!(verifier.verify(&document(&first), NOW).is_ok());
         assert!(verifier.verify(&document(&second), NOW).is_err());

@@ -84,6 +84,16 @@ impl Authority {
         }
     }
 
+    /// One that was made before, with the key that signs documents in PKCS #8.
+    pub fn open(root: &[u8], intermediate: &[u8], certificate: &[u8], key: &[u8]) -> Self {
+        Self {
+            root: root.to_vec(),
+            intermediate: intermediate.to_vec(),
+            certificate: certificate.to_vec(),
+            signing: EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, key).unwrap(),
+        }
+    }
+
     /// A certificate as files have it.
     pub fn pem(der: &[u8]) -> String {
         let text = base64_simd::STANDARD.encode_to_string(der);
