@@ -116,6 +116,8 @@ class Recipient:
     """Whoever is attested: a key pair of which the document has the public half."""
 
     def __init__(self, directory: Path, bits: int = 2048):
+        #: What nobody else may have.
+        self.opened: list[bytes] = []
         self.key = rsa.generate_private_key(65537, bits)
         self.public_key = self.key.public_key().public_bytes(DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         self.path = directory / f"recipient-{bits}.pem"
@@ -134,6 +136,7 @@ class Recipient:
             timeout=30,
         )
         assert done.returncode == 0, done.stderr
+        self.opened.append(done.stdout)
         return done.stdout
 
 

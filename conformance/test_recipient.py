@@ -16,6 +16,7 @@ from attestation import Authority, Recipient, argument, certify, register
 from clients import client, marked, refusal
 from conftest import REGION, make_key
 from server import clean_environment, run
+from test_silence import at_rest, occurrences
 
 pytestmark = pytest.mark.process
 
@@ -327,13 +328,14 @@ def test_certificate_that_is_no_root_keeps_the_server_from_starting(new_server, 
     assert "may sign certificates" in made.log()
 
 
-def test_silence(target):
-    """Plaintexts are in no file of the server and in no metric."""
-    found = [
-        path
-        for directory in [target.data, target.home]
-        for path in directory.rglob("*")
-        if path.is_file() and SESAME in path.read_bytes()
-    ]
-    assert found == []
-    assert SESAME.decode() not in target.admin("/metrics").text
+def test_what_was_enveloped_is_nowhere_at_rest(target, requests, authority, recipient):
+    """In no file of the server, no log and no metric; neither are documents and envelopes."""
+    secrets, sent = [SESAME], []
+    for call, parameters in requests.values():
+        document = authority.enclave(recipient)
+        envelope = call(**parameters, Recipient=argument(document))["CiphertextForRecipient"]
+        secrets.append(recipient.open(envelope))
+        sent += [document[-96:], envelope[-64:-10]]
+    contents = at_rest(target) | {"metrics": target.admin("/metrics").text.encode()}
+    assert sum(len(content) for content in contents.values()) > 10_000
+    assert occurrences([*secrets, *recipient.opened, *target.secrets, *sent], contents) == []

@@ -288,6 +288,18 @@ fn certificates_are_used_for_what_they_are_for() {
     assert!(trusting(&authority).verify(&document, NOW).is_ok());
 }
 
+/// The certificate as AWS publishes it, and the fingerprint that the Nitro Enclaves user guide gives ("Verifying the root of
+/// trust").
+#[test]
+fn aws_s_own_root_is_one() {
+    let root = include_bytes!("tests/AWS_NitroEnclaves_Root-G1.der");
+    let fingerprint: String =
+        strongroom_crypto::sha256(root).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(fingerprint, "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b");
+    let roots = Roots::from_certificates([&root[..]]).unwrap();
+    assert_eq!(roots.not_after(), Some(Timestamp::from_secs(2_519_044_085)));
+}
+
 #[test]
 fn only_a_ca_that_may_sign_certificates_is_a_root() {
     let root = |certificate: &[u8]| Roots::from_certificates([certificate]).unwrap_err();
