@@ -6,12 +6,14 @@
 //! What they deliberately do not do: measure time (libFuzzer's `-timeout` does), or reach what only a running server has:
 //! HTTP, the store, several requests at once.
 
+mod attestation;
 mod blob;
 mod configuration;
 mod event;
 mod input;
 mod journal;
 mod json_request;
+mod key_input;
 mod policy;
 mod row;
 mod sealed;
@@ -23,12 +25,14 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 13] = [
+    ("attestation", attestation::attestation),
     ("blob", blob::blob),
     ("configuration", configuration::configuration),
     ("event", event::event),
     ("journal", journal::journal),
     ("json_request", json_request::json_request),
+    ("key_input", key_input::key_input),
     ("policy", policy::policy),
     ("row", row::row),
     ("sealed", sealed::sealed),

@@ -29,7 +29,7 @@ macro_rules! replays {
     };
 }
 
-replays! { blob configuration event journal json_request policy row sealed sigv4_header sigv4_query text }
+replays! { attestation blob configuration event journal json_request key_input policy row sealed sigv4_header sigv4_query text }
 
 #[test]
 fn every_target_is_replayed() {

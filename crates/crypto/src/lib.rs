@@ -39,6 +39,7 @@ mod marker;
 mod material;
 mod pool;
 mod random;
+mod recipient;
 mod root;
 mod row;
 mod secret;
@@ -63,6 +64,7 @@ pub use locked::{KEY_SLOT_BYTES, KeyMemory, RING_BYTES, key_memory, reserve_ring
 pub use marker::{MarkerBinding, MarkerError};
 pub use material::{GivenMaterial, WrappedKey};
 pub use random::{random_array, random_id, random_plaintext, random_text};
+pub use recipient::{RecipientKey, verify_es384};
 pub use root::{
     FileRoot, PassphraseRoot, RootError, RootFile, RootHolder, RootId, RootPurpose, RootSecret, open_root,
 };

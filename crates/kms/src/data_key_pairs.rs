@@ -9,7 +9,7 @@ use strongroom_records::KeyRow;
 use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
 use strongroom_wire::{
     DataKeyPairSpec, GenerateDataKeyPairReply, GenerateDataKeyPairRequest,
-    GenerateDataKeyPairWithoutPlaintextReply, GenerateDataKeyPairWithoutPlaintextRequest,
+    GenerateDataKeyPairWithoutPlaintextReply, GenerateDataKeyPairWithoutPlaintextRequest, RecipientInfo,
 };
 
 use crate::encryption::{
@@ -18,6 +18,7 @@ use crate::encryption::{
 };
 use crate::fault;
 use crate::lookup::{self, Accept};
+use crate::recipients;
 use crate::specs;
 
 pub(crate) struct GenerateDataKeyPair;
@@ -124,18 +125,16 @@ impl Operation for GenerateDataKeyPair {
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let (request, key) = (permit.request(), permit.rows());
-        if request.recipient.is_some() {
-            return Err(fault::not_built("GenerateDataKeyPair with Recipient"));
-        }
         let pair = PairRequest::from(request).generate(key, "GenerateDataKeyPair", world)?;
+        let given = recipients::give(permit.recipient(), pair.private_key)?;
         let mut done = Done::reply(GenerateDataKeyPairReply {
             private_key_ciphertext_blob: Some(pair.blob),
-            private_key_plaintext: Some(pair.private_key),
+            private_key_plaintext: given.plaintext,
             public_key: Some(pair.public_key),
             key_id: Some(key.arn_text().to_owned()),
             key_pair_spec: Some(request.key_pair_spec),
-            key_material_id: Some(pair.material_id.to_string()),
-            ..GenerateDataKeyPairReply::default()
+            ciphertext_for_recipient: given.ciphertext_for_recipient,
+            key_material_id: recipients::material_id(permit.recipient(), Some(pair.material_id)),
         });
         done.additional_data = vec![material_value(pair.material_id)];
         Ok(done)
@@ -143,6 +142,10 @@ impl Operation for GenerateDataKeyPair {
 
     fn grant_tokens(request: &Self::Request) -> &[String] {
         request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn recipient(request: &Self::Request) -> Option<&RecipientInfo> {
+        request.recipient.as_ref()
     }
 
     fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {

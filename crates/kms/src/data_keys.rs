@@ -11,7 +11,7 @@ use strongroom_records::{KeyRow, Loaded};
 use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
 use strongroom_wire::{
     DataKeySpec, GenerateDataKeyReply, GenerateDataKeyRequest, GenerateDataKeyWithoutPlaintextReply,
-    GenerateDataKeyWithoutPlaintextRequest,
+    GenerateDataKeyWithoutPlaintextRequest, RecipientInfo,
 };
 
 use crate::encryption::{
@@ -20,6 +20,7 @@ use crate::encryption::{
 };
 use crate::fault;
 use crate::lookup::{self, Accept};
+use crate::recipients;
 
 pub(crate) struct GenerateDataKey;
 pub(crate) struct GenerateDataKeyWithoutPlaintext;
@@ -128,16 +129,14 @@ impl Operation for GenerateDataKey {
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let (request, key) = (permit.request(), permit.rows());
-        if request.recipient.is_some() {
-            return Err(fault::not_built("GenerateDataKey with Recipient"));
-        }
         let data_key = DataKeyRequest::from(request).generate(key, "GenerateDataKey", world)?;
+        let given = recipients::give(permit.recipient(), data_key.plaintext)?;
         let mut done = Done::reply(GenerateDataKeyReply {
             ciphertext_blob: Some(data_key.blob),
-            plaintext: Some(data_key.plaintext),
+            plaintext: given.plaintext,
             key_id: Some(key.arn_text().to_owned()),
-            key_material_id: Some(data_key.material_id.to_string()),
-            ..GenerateDataKeyReply::default()
+            ciphertext_for_recipient: given.ciphertext_for_recipient,
+            key_material_id: recipients::material_id(permit.recipient(), Some(data_key.material_id)),
         });
         done.additional_data = vec![material_value(data_key.material_id)];
         Ok(done)
@@ -145,6 +144,10 @@ impl Operation for GenerateDataKey {
 
     fn grant_tokens(request: &Self::Request) -> &[String] {
         request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn recipient(request: &Self::Request) -> Option<&RecipientInfo> {
+        request.recipient.as_ref()
     }
 
     fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {

@@ -12,12 +12,13 @@ use strongroom_records::{KeyRow, Loaded};
 use strongroom_types::{EncryptionContext, KeySpec, KeyUsage, MaterialId, Plaintext};
 use strongroom_wire::{
     DecryptReply, DecryptRequest, DryRunModifierType, EncryptReply, EncryptRequest, EncryptionAlgorithmSpec,
-    ReEncryptReply, ReEncryptRequest,
+    ReEncryptReply, ReEncryptRequest, RecipientInfo,
 };
 
 use crate::fault;
 use crate::lifecycle::ReadyKey;
 use crate::lookup::{self, Accept};
+use crate::recipients;
 use crate::specs;
 
 pub(crate) struct Decrypt;
@@ -346,9 +347,6 @@ impl Operation for Decrypt {
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let (request, key) = (permit.request(), permit.rows());
-        if request.recipient.is_some() {
-            return Err(fault::not_built("Decrypt with Recipient"));
-        }
         usable_source(key)?;
         let cipher = ready(key, request.encryption_algorithm)?;
         let modifiers = request.dry_run_modifiers.as_deref();
@@ -360,12 +358,13 @@ impl Operation for Decrypt {
         if request.dry_run == Some(true) {
             return Err(fault::dry_run());
         }
+        let given = recipients::give(permit.recipient(), plaintext)?;
         let mut done = Done::reply(DecryptReply {
             key_id: Some(key.arn_text().to_owned()),
-            plaintext: Some(plaintext),
+            plaintext: given.plaintext,
             encryption_algorithm: Some(request.encryption_algorithm.unwrap_or(DEFAULT_ALGORITHM)),
-            key_material_id: material_id.map(|id| id.to_string()),
-            ..DecryptReply::default()
+            ciphertext_for_recipient: given.ciphertext_for_recipient,
+            key_material_id: recipients::material_id(permit.recipient(), material_id),
         });
         done.additional_data = material_id.map(material_value).into_iter().collect();
         Ok(done)
@@ -373,6 +372,10 @@ impl Operation for Decrypt {
 
     fn grant_tokens(request: &Self::Request) -> &[String] {
         request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn recipient(request: &Self::Request) -> Option<&RecipientInfo> {
+        request.recipient.as_ref()
     }
 
     fn grant_facts<'a>(request: &'a Self::Request, _: &'a Self::Rows, _: Action) -> GrantFacts<'a> {

@@ -29,6 +29,7 @@ mod paging;
 mod policies;
 mod public_keys;
 mod random;
+mod recipients;
 mod seed;
 mod service;
 mod shared_secrets;

@@ -5,9 +5,10 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
 };
 use strongroom_policy::Action;
-use strongroom_wire::{GenerateRandomReply, GenerateRandomRequest};
+use strongroom_wire::{GenerateRandomReply, GenerateRandomRequest, RecipientInfo};
 
 use crate::fault;
+use crate::recipients;
 
 pub(crate) struct GenerateRandom;
 
@@ -32,14 +33,19 @@ impl Operation for GenerateRandom {
         if request.custom_key_store_id.is_some() {
             return Err(fault::not_built("GenerateRandom with CustomKeyStoreId"));
         }
-        if request.recipient.is_some() {
-            return Err(fault::not_built("GenerateRandom with Recipient"));
-        }
         // Optional in the model, required in effect.
         let size = request.number_of_bytes.ok_or_else(|| fault::validation("NumberOfBytes is required."))?;
         let size = usize::try_from(size).map_err(|_| fault::validation("NumberOfBytes is required."))?;
         let plaintext = strongroom_crypto::random_plaintext(size).map_err(fault::crypto)?;
-        Ok(Done::reply(GenerateRandomReply { plaintext: Some(plaintext), ..GenerateRandomReply::default() }))
+        let given = recipients::give(permit.recipient(), plaintext)?;
+        Ok(Done::reply(GenerateRandomReply {
+            plaintext: given.plaintext,
+            ciphertext_for_recipient: given.ciphertext_for_recipient,
+        }))
+    }
+
+    fn recipient(request: &Self::Request) -> Option<&RecipientInfo> {
+        request.recipient.as_ref()
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {

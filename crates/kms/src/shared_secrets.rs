@@ -10,12 +10,14 @@ use strongroom_types::KeyUsage;
 use strongroom_wire::{
     DecapsulateReply, DecapsulateRequest, DeriveSharedSecretReply, DeriveSharedSecretRequest,
     EncapsulateReply, EncapsulateRequest, EncapsulationAlgorithmSpec, ErrorKind, KeyAgreementAlgorithmSpec,
+    RecipientInfo,
 };
 
 use crate::encryption::push_dry_run;
 use crate::fault;
 use crate::lifecycle::ReadyKey;
 use crate::lookup::{self, Accept};
+use crate::recipients;
 use crate::specs;
 
 pub(crate) struct Decapsulate;
@@ -60,9 +62,6 @@ impl Operation for DeriveSharedSecret {
 
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let (request, key) = (permit.request(), permit.rows());
-        if request.recipient.is_some() {
-            return Err(fault::not_built("DeriveSharedSecret with Recipient"));
-        }
         let ready = ready(key, KeyUsage::KeyAgreement, "DeriveSharedSecret")?;
         let KeyAgreementAlgorithmSpec::Ecdh = request.key_agreement_algorithm;
         let secret = world.keyring.derive_shared_secret(&ready.stored(), &request.public_key);
@@ -71,10 +70,11 @@ impl Operation for DeriveSharedSecret {
         if request.dry_run == Some(true) {
             return Err(fault::dry_run());
         }
+        let given = recipients::give(permit.recipient(), secret)?;
         Ok(Done::reply(DeriveSharedSecretReply {
             key_id: Some(key.arn_text().to_owned()),
-            shared_secret: Some(secret),
-            ciphertext_for_recipient: None,
+            shared_secret: given.plaintext,
+            ciphertext_for_recipient: given.ciphertext_for_recipient,
             key_agreement_algorithm: Some(request.key_agreement_algorithm),
             key_origin: Some(specs::wire_origin(key.origin())),
         }))
@@ -82,6 +82,10 @@ impl Operation for DeriveSharedSecret {
 
     fn grant_tokens(request: &Self::Request) -> &[String] {
         request.grant_tokens.as_deref().unwrap_or_default()
+    }
+
+    fn recipient(request: &Self::Request) -> Option<&RecipientInfo> {
+        request.recipient.as_ref()
     }
 
     fn parameters(request: &Self::Request) -> Vec<(&'static str, Value<'_>)> {

@@ -175,25 +175,6 @@ fn nothing_to_decrypt_is_a_missing_member() {
 }
 
 #[test]
-fn recipients_are_not_built_yet() {
-    let deployment = Deployment::new();
-    let key_id = deployment.create_key(ROOT);
-    let blob = deployment.encrypt(ROOT, &key_id, b"x");
-    let recipient = json!({ "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": "eA==" });
-    for (operation, body) in [
-        ("Decrypt", json!({ "CiphertextBlob": blob, "Recipient": recipient })),
-        ("GenerateDataKey", json!({ "KeyId": key_id, "NumberOfBytes": 1, "Recipient": recipient })),
-        ("GenerateRandom", json!({ "NumberOfBytes": 1, "Recipient": recipient })),
-    ] {
-        assert_eq!(
-            deployment.refused(ROOT, operation, body).error,
-            "UnsupportedOperationException",
-            "{operation}"
-        );
-    }
-}
-
-#[test]
 fn the_answers_have_aws_s_members_and_no_others() {
     let deployment = Deployment::new();
     let key_id = deployment.create_key(ROOT);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use common::{AnySigner, Caller, OWNER, ROOT, US, base64, first_rows, regions, signing, text};
 use serde_json::{Value, json};
+use strongroom_attestation::{Roots, Verifier};
 use strongroom_audit::{Event, EventKind, Journal, JournalOptions, StrangerLog, to_cloudtrail};
 use strongroom_crypto::{FileRoot, Keyring, KeyringEntry, KeyringName, RootHolder};
 use strongroom_kms::Jobs;
@@ -96,6 +97,7 @@ impl Site {
         let strangers =
             StrangerLog::open(&self.directory.path().join("strangers"), Arc::clone(&env)).unwrap();
         let corridor = Corridor::new(Parts {
+            attestation: Arc::new(Verifier::new(Roots::default(), Duration::from_secs(300))),
             env,
             journal: Arc::new(journal),
             keyring: Arc::clone(&keyring),

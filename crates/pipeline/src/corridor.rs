@@ -15,13 +15,13 @@ use strongroom_wire::{self as wire, ErrorKind, FromBody, StsOperation, WireError
 use crate::arrival::{Answer, Arrival};
 use crate::authenticate::{AuthenticationError, Authenticator};
 use crate::caller::Caller;
-use crate::decide::{Place as Where, Ran, decide_and_run};
+use crate::decide::{About, Place as Where, Ran, decide_and_run};
 use crate::facts::Setting;
 use crate::fault::Fault;
-use crate::operation::{Done, Key, Kind, Operation, Weight};
+use crate::operation::{Done, Kind, Operation, Weight};
 use crate::parts::Parts;
 use crate::protocol::{Protocol, has_content_type};
-use crate::record::{Beginning, End, event};
+use crate::record::{Beginning, End, event, with_recipient};
 use crate::stranger;
 use crate::turns::Turns;
 
@@ -109,7 +109,7 @@ impl Corridor {
         let mut visit = Visit { arrival, caller, corridor, operation, place, protocol, request_id, time };
         match named {
             Ok(named) => Ok((visit, named)),
-            Err(fault) => Err(visit.refused(fault, None, &[], true).await),
+            Err(fault) => Err(visit.refused(fault, None, &About::default(), true).await),
         }
     }
 }
@@ -144,14 +144,14 @@ impl Visit {
         let read_only = Op::KIND == Kind::Read;
         let request = match Op::Request::from_body(&self.arrival.body) {
             Ok(request) => Arc::new(request),
-            Err(error) => return self.refused(error.into(), None, &[], read_only).await,
+            Err(error) => return self.refused(error.into(), None, &About::default(), read_only).await,
         };
-        let Ran { keys, result } = self.attempt::<Op>(&request).await;
+        let Ran { about, result } = self.attempt::<Op>(&request).await;
         match result {
-            Err(fault) => self.refused(fault, Some(Op::parameters(&request)), &keys, read_only).await,
-            Ok((done, _)) if done.writes.is_empty() => self.answered::<Op>(&request, done, &keys).await,
+            Err(fault) => self.refused(fault, Some(Op::parameters(&request)), &about, read_only).await,
+            Ok((done, _)) if done.writes.is_empty() => self.answered::<Op>(&request, done, &about).await,
             // Boxed, so that the futures of operations that only read stay small.
-            Ok((done, seen)) => Box::pin(self.change::<Op>(&request, done, seen, keys)).await,
+            Ok((done, seen)) => Box::pin(self.change::<Op>(&request, done, seen, about)).await,
         }
     }
 
@@ -162,19 +162,19 @@ impl Visit {
         request: &Arc<Op::Request>,
         mut done: Done<Op::Reply>,
         mut seen: Vec<Seen>,
-        mut keys: Vec<Key>,
+        mut about: About,
     ) -> Answer {
         let mut turn = None;
         for attempt in 1..=limits::DECISION_ATTEMPTS_MAX {
             if done.writes.is_empty() {
-                return self.answered::<Op>(request, done, &keys).await;
+                return self.answered::<Op>(request, done, &about).await;
             }
             // Whoever has a turn is not overtaken.
             let taken = if turn.is_none() { self.taken(&done.writes, &seen) } else { None };
             let met = match taken {
                 Some(address) => address,
                 None => {
-                    let writes = self.with_outbox::<Op>(request, &keys, &mut done);
+                    let writes = self.with_outbox::<Op>(request, &about, &mut done);
                     match self.corridor.parts.records.commit(writes, seen).await {
                         Ok(()) => return self.changed(&done.reply),
                         Err(CommitError::Unknown) if self.was_applied().await => {
@@ -184,7 +184,7 @@ impl Visit {
                         Err(error) => {
                             let parameters = Op::parameters(request);
                             return self
-                                .refused(Fault::internal(error), Some(parameters), &keys, false)
+                                .refused(Fault::internal(error), Some(parameters), &about, false)
                                 .await;
                         }
                     }
@@ -198,15 +198,15 @@ impl Visit {
                 break;
             }
             let ran = self.attempt::<Op>(request).await;
-            keys = ran.keys;
+            about = ran.about;
             (done, seen) = match ran.result {
                 Ok(ran) => ran,
-                Err(fault) => return self.refused(fault, Some(Op::parameters(request)), &keys, false).await,
+                Err(fault) => return self.refused(fault, Some(Op::parameters(request)), &about, false).await,
             };
         }
         let message = "Too many concurrent changes. Reduce the frequency of your calls.";
         let fault = Fault::new(ErrorKind::Throttling, message);
-        self.refused(fault, Some(Op::parameters(request)), &keys, false).await
+        self.refused(fault, Some(Op::parameters(request)), &about, false).await
     }
 
     /// Refuses an operation that is routed but not built: after authentication, with its request checked.
@@ -215,11 +215,12 @@ impl Visit {
             Ok(_) => fault,
             Err(error) => error.into(),
         };
-        self.refused(fault, None, &[], true).await
+        self.refused(fault, None, &About::default(), true).await
     }
 
     async fn attempt<Op: Operation>(&self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
-        if Op::weight(request) == Weight::Light {
+        // A document takes about a millisecond to verify.
+        if Op::weight(request) == Weight::Light && Op::recipient(request).is_none() {
             let (parts, setting) = (&self.corridor.parts, Setting::new(&self.arrival, self.time));
             if let Some(ran) =
                 decide_and_run::<Op>(parts, &self.caller, &setting, request, Where::OnEventLoop)
@@ -241,7 +242,7 @@ impl Visit {
             decide_and_run::<Op>(&corridor.parts, &caller, &setting, &request, Where::BesideEventLoops)
         };
         let ran = tokio::task::spawn_blocking(run).await;
-        let failed = |fault| Ran { keys: Vec::new(), result: Err(fault) };
+        let failed = |fault| Ran { about: About::default(), result: Err(fault) };
         match ran {
             Ok(Some(ran)) => ran,
             // Beside the event loops everything can be told.
@@ -255,11 +256,11 @@ impl Visit {
         &mut self,
         request: &Op::Request,
         done: Done<Op::Reply>,
-        keys: &[Key],
+        about: &About,
     ) -> Answer {
         let end = End {
-            additional: done.additional_data,
-            keys,
+            additional: with_recipient(done.additional_data, about),
+            keys: &about.keys,
             parameters: Some(Op::parameters(request)),
             read_only: Op::KIND == Kind::Read,
             resources: &done.resources,
@@ -283,11 +284,18 @@ impl Visit {
         &mut self,
         fault: Fault,
         parameters: Option<Vec<(&'static str, Value<'_>)>>,
-        keys: &[Key],
+        about: &About,
         read_only: bool,
     ) -> Answer {
         log_fault(&fault, self.request_id, self.operation);
-        let end = End { error: Some(fault.error()), keys, parameters, read_only, ..End::default() };
+        let end = End {
+            additional: with_recipient(Vec::new(), about),
+            error: Some(fault.error()),
+            keys: &about.keys,
+            parameters,
+            read_only,
+            ..End::default()
+        };
         match self.record(end).await {
             Ok(()) => self.protocol.refusal(self.request_id, self.operation, fault.error()),
             Err(error) => unrecorded(self.protocol, self.request_id, self.operation, &error),
@@ -306,12 +314,12 @@ impl Visit {
     fn with_outbox<Op: Operation>(
         &self,
         request: &Op::Request,
-        keys: &[Key],
+        about: &About,
         done: &mut Done<Op::Reply>,
     ) -> Writes {
         let end = End {
-            additional: std::mem::take(&mut done.additional_data),
-            keys,
+            additional: with_recipient(std::mem::take(&mut done.additional_data), about),
+            keys: &about.keys,
             parameters: Some(Op::parameters(request)),
             read_only: false,
             resources: &done.resources,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_attestation::Attestation;
 use strongroom_policy::{
     AccessDenied, Decision, IdentitySide, KeyNamed, Principal, Question, Request, Resource, RetireQuestion,
     decide, decide_retirement, open_to_grants,
@@ -18,12 +19,21 @@ use crate::operation::{Check, Checks, Done, Grant, Key, Kind, Operation, World};
 use crate::parts::Parts;
 use crate::permit::{JobPermit, Permit};
 use crate::reader::{Granted, Reader};
+use crate::recipient::attest;
 
 /// What came of one attempt at an operation.
 pub(crate) struct Ran<Reply> {
-    /// The keys that were decided on, for the record.
-    pub(crate) keys: Vec<Key>,
+    pub(crate) about: About,
     pub(crate) result: Result<(Done<Reply>, Vec<Seen>), Fault>,
+}
+
+/// What a decision was about, for the record.
+#[derive(Default)]
+pub(crate) struct About {
+    /// The recipient's document, if it was verified.
+    pub(crate) attestation: Option<Arc<Attestation>>,
+    /// The keys that were decided on.
+    pub(crate) keys: Vec<Key>,
 }
 
 /// Whether the thread that decides may take its time over the store.
@@ -58,24 +68,33 @@ pub(crate) fn decide_and_run<Op: Operation>(
     let mut reader = Reader::new(&parts.records, caller, setting, &world, Op::KIND == Kind::Change);
     let targets = match Op::targets(request, &mut reader) {
         Ok(targets) => targets,
-        Err(fault) => return Some(Ran { keys: Vec::new(), result: Err(fault) }),
+        Err(fault) => return Some(Ran { about: About::default(), result: Err(fault) }),
     };
-    let keys: Vec<Key> = targets.checks.keys().collect();
-    let authorization = Authorization { caller, checks: &targets.checks, setting };
+    let mut about = About { attestation: None, keys: targets.checks.keys().collect() };
+    // Before anything is decided: what conditions are told of a document was verified.
+    if let Some(recipient) = Op::recipient(request) {
+        match attest(&parts.attestation, recipient, setting.time) {
+            Ok(attestation) => about.attestation = Some(Arc::new(attestation)),
+            Err(fault) => return Some(Ran { about, result: Err(fault) }),
+        }
+    }
+    let attestation = about.attestation.as_deref();
+    let authorization = Authorization { attestation, caller, checks: &targets.checks, setting };
     for check in targets.checks.iter() {
         match authorization.authorize::<Op>(check, request, &targets.rows, &mut reader, place) {
             Ok(()) => {}
-            Err(Stop::Fault(fault)) => return Some(Ran { keys, result: Err(fault) }),
+            Err(Stop::Fault(fault)) => return Some(Ran { about, result: Err(fault) }),
             Err(Stop::MustRead) => return None,
         }
     }
     // Only now: whoever may do nothing to a key learns nothing of it by asking with the token of another.
-    if let Err(fault) = reader.check_grant_tokens(Op::grant_tokens(request), &keys) {
-        return Some(Ran { keys, result: Err(fault) });
+    if let Err(fault) = reader.check_grant_tokens(Op::grant_tokens(request), &about.keys) {
+        return Some(Ran { about, result: Err(fault) });
     }
-    let permit = Permit::<Op>::mint(Arc::clone(request), targets.rows, caller.clone());
+    let attestation = about.attestation.clone();
+    let permit = Permit::<Op>::mint(Arc::clone(request), targets.rows, caller.clone(), attestation);
     let seen = reader.into_seen();
-    Some(Ran { keys, result: Op::run(&permit, &world).map(|done| (done, seen)) })
+    Some(Ran { about, result: Op::run(&permit, &world).map(|done| (done, seen)) })
 }
 
 /// One attempt at a job. There is nobody to ask `policy` about: the service may do what it was built to do, and whether
@@ -93,6 +112,7 @@ pub(crate) fn decide_and_run_job<J: Job>(
 
 /// What bears on every check of a request.
 struct Authorization<'a> {
+    attestation: Option<&'a Attestation>,
     caller: &'a Caller,
     checks: &'a Checks,
     setting: &'a Setting<'a>,
@@ -117,6 +137,7 @@ impl Authorization<'_> {
         let key = check.about();
         let facts = CheckFacts {
             action,
+            attestation: self.attestation,
             caller,
             key: key.map(|key| &***key),
             re_encrypts_on_same_key: self.checks.re_encrypts_on_same_key(),

@@ -11,6 +11,7 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use http::HeaderValue;
+use strongroom_attestation::Attestation;
 use strongroom_policy::{Action, ConditionKey, Facts, Found, Known, List, Many, Principal, Value};
 use strongroom_records::KeyRow;
 use strongroom_types::{AliasName, EncryptionContext, Timestamp};
@@ -75,6 +76,8 @@ pub struct NewKeyFacts<'a> {
 /// The facts as one check of a request sees them.
 pub(crate) struct CheckFacts<'a> {
     pub(crate) action: Action,
+    /// The verified document of the request's recipient.
+    pub(crate) attestation: Option<&'a Attestation>,
     pub(crate) caller: &'a Caller,
     /// The key that the check is about.
     pub(crate) key: Option<&'a KeyRow>,
@@ -312,9 +315,10 @@ impl Facts for CheckFacts<'_> {
             ConditionKey::ResourceTag(name) => {
                 self.key.map_or(Found::Absent, |key| Found::tag(key.tags(), name))
             }
-            ConditionKey::EncryptionContext(_)
-            | ConditionKey::Other(_)
-            | ConditionKey::RecipientAttestation(_) => Found::Absent,
+            ConditionKey::RecipientAttestation(name) => {
+                Found::optional(self.attestation.and_then(|attestation| attestation.measurement(name)))
+            }
+            ConditionKey::EncryptionContext(_) | ConditionKey::Other(_) => Found::Absent,
         }
     }
 

@@ -31,6 +31,7 @@ mod parts;
 mod permit;
 mod protocol;
 mod reader;
+mod recipient;
 mod record;
 mod stranger;
 mod turns;

@@ -7,7 +7,7 @@ use strongroom_crypto::Keyring;
 use strongroom_policy::{Action, GrantFacts, KeyNamed};
 use strongroom_records::{GrantRow, KeyRow, Loaded, Writes};
 use strongroom_types::{AliasArn, Env};
-use strongroom_wire::{FromBody, WireReply};
+use strongroom_wire::{FromBody, RecipientInfo, WireReply};
 
 use crate::facts::RequestFacts;
 use crate::fault::Fault;
@@ -43,6 +43,13 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// has them and does not say so takes any: a test holds every built operation to it.
     fn grant_tokens(_request: &Self::Request) -> &[String] {
         &[]
+    }
+
+    /// Whom the answer is to be enveloped for. The document is verified before anything is decided; then conditions can ask
+    /// what it says, and the permit has the key. An operation whose request has a recipient and that does not say so would
+    /// answer in clear: a test holds every built operation to it.
+    fn recipient(_request: &Self::Request) -> Option<&RecipientInfo> {
+        None
     }
 
     /// What the request says of itself that a grant may depend on, where it asks for this action. Asked only when no policy

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_attestation::Verifier;
 use strongroom_audit::{Journal, StrangerLog};
 use strongroom_crypto::Keyring;
 use strongroom_records::Records;
@@ -9,6 +10,8 @@ use strongroom_types::{Env, RegionName};
 
 /// What the corridor is built from.
 pub struct Parts {
+    /// Whom to believe about recipients.
+    pub attestation: Arc<Verifier>,
     pub env: Arc<dyn Env>,
     pub journal: Arc<Journal>,
     pub keyring: Arc<Keyring>,

@@ -1,5 +1,10 @@
 //! The proof that a decision was taken.
 
+use std::sync::Arc;
+
+use strongroom_attestation::Attestation;
+use strongroom_crypto::RecipientKey;
+
 use crate::caller::Caller;
 use crate::job::Job;
 use crate::operation::Operation;
@@ -9,14 +14,20 @@ use crate::operation::Operation;
 /// INVARIANT: minted by `decide` alone, after every check of the operation was allowed. Its fields are private, and it
 /// can neither be cloned nor made elsewhere, so an operation that runs has been decided.
 pub struct Permit<Op: Operation> {
-    request: std::sync::Arc<Op::Request>,
+    request: Arc<Op::Request>,
     rows: Op::Rows,
     caller: Caller,
+    attestation: Option<Arc<Attestation>>,
 }
 
 impl<Op: Operation> Permit<Op> {
-    pub(crate) fn mint(request: std::sync::Arc<Op::Request>, rows: Op::Rows, caller: Caller) -> Self {
-        Self { request, rows, caller }
+    pub(crate) fn mint(
+        request: Arc<Op::Request>,
+        rows: Op::Rows,
+        caller: Caller,
+        attestation: Option<Arc<Attestation>>,
+    ) -> Self {
+        Self { request, rows, caller, attestation }
     }
 
     pub fn request(&self) -> &Op::Request {
@@ -29,6 +40,11 @@ impl<Op: Operation> Permit<Op> {
 
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Whom alone the plaintext may be given to, and only in an envelope.
+    pub fn recipient(&self) -> Option<&RecipientKey> {
+        self.attestation.as_deref().map(Attestation::recipient)
     }
 }
 

@@ -85,6 +85,7 @@ impl<'a> Reader<'a> {
         let ask = || facts;
         let facts = CheckFacts {
             action: Action::PutKeyPolicy,
+            attestation: None,
             caller: self.caller,
             key: row,
             re_encrypts_on_same_key: None,

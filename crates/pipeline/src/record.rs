@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use strongroom_attestation::{Attestation, Platform};
 use strongroom_audit::{
-    Event, EventKind, EventSource, Failure, Identity, IdentityKind, Parameters, Resource, TlsDetails, Value,
+    Event, EventKind, EventSource, Failure, Field, Identity, IdentityKind, Parameters, Resource, TlsDetails,
+    Value,
 };
 use strongroom_policy::Principal;
 use strongroom_types::{AccountId, RegionName, RequestId, Timestamp};
@@ -11,6 +13,7 @@ use strongroom_wire::{ErrorKind, WireError};
 
 use crate::arrival::Arrival;
 use crate::caller::Caller;
+use crate::decide::About;
 use crate::job::JobDone;
 use crate::operation::Key;
 use crate::protocol::Protocol;
@@ -98,6 +101,40 @@ pub(crate) fn event<'a>(kind: EventKind, beginning: &Beginning<'a>, end: End<'a>
         resources: resources.into(),
         recipient: account,
     }
+}
+
+/// What CloudTrail tells of an attested recipient (AWS KMS developer guide, "Monitoring attested requests"), whether the
+/// request was answered or not: who issued the document, and each register that was measured. The image's digest is told
+/// even if it is all zeros, which is what an enclave in debug mode has.
+pub(crate) fn with_recipient<'a>(
+    mut additional: Vec<(&'static str, Value<'a>)>,
+    about: &'a About,
+) -> Vec<(&'static str, Value<'a>)> {
+    if let Some(attestation) = &about.attestation {
+        additional.push(("recipient", recipient(attestation)));
+    }
+    additional
+}
+
+fn recipient(attestation: &Attestation) -> Value<'_> {
+    let mut fields: Vec<Field<'_>> =
+        vec![("attestationDocumentModuleId".into(), attestation.module_id().into())];
+    let is_measured = |hex: &str| hex.bytes().any(|digit| digit != b'0');
+    for (index, hex) in attestation.registers(Platform::Enclave) {
+        match index {
+            0 => fields.push(("attestationDocumentEnclaveImageDigest".into(), hex.into())),
+            _ if is_measured(hex) => {
+                fields.push((format!("attestationDocumentEnclavePCR{index}").into(), hex.into()));
+            }
+            _ => {}
+        }
+    }
+    for (index, hex) in attestation.registers(Platform::NitroTpm) {
+        if is_measured(hex) {
+            fields.push((format!("attestationDocumentNitroTPMPCR{index}").into(), hex.into()));
+        }
+    }
+    Value::Map(fields.into())
 }
 
 /// What the service did by itself, as CloudTrail tells it (AWS KMS developer guide, log entries of DeleteKey and RotateKey):

@@ -498,6 +498,7 @@ impl Running {
         places: &Places,
         opened: Opened,
         env: &Arc<dyn Env>,
+        attestation: &Arc<strongroom_attestation::Verifier>,
         limits: PartLimits,
     ) -> Result<Self, AssemblyError> {
         let accepted = accept(places, &opened, limits.accept_rollback)?;
@@ -543,6 +544,7 @@ impl Running {
         let strangers = StrangerLog::open(&directory, Arc::clone(env));
         let strangers = Arc::new(strangers.map_err(part("open the log of strangers"))?);
         let corridor = Corridor::new(strongroom_pipeline::Parts {
+            attestation: Arc::clone(attestation),
             env: Arc::clone(env),
             journal: Arc::clone(&journal),
             keyring,

@@ -3,6 +3,7 @@
 //! Unknown fields are refused, so that a misspelt one is not silently without effect. Secrets do not stand here; where
 //! one is needed its file is named. `docs/strongroom.toml` shows every field.
 
+mod attestation;
 mod hardening;
 mod tls;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use strongroom_types::limits::CONFIG_BYTES_MAX;
 
+pub use attestation::AttestationConfig;
 pub use hardening::{HardeningConfig, Layer};
 pub use tls::{ClientCertificates, TlsConfig};
 
@@ -57,6 +59,7 @@ pub struct Config {
     pub group: String,
     pub hardening: HardeningConfig,
     pub tls: TlsConfig,
+    pub attestation: AttestationConfig,
     /// Not in the file: what is accepted once must not be accepted at every start.
     #[serde(skip)]
     pub accept_rollback: bool,
@@ -152,6 +155,7 @@ impl Default for Config {
             group: String::new(),
             hardening: HardeningConfig::default(),
             tls: TlsConfig::default(),
+            attestation: AttestationConfig::default(),
             accept_rollback: false,
         }
     }

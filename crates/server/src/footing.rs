@@ -1,16 +1,18 @@
 //! From the rights that the process was started with to those that it serves with.
 //!
 //! First everything for which more is needed: the lock, the root key's file, the ports. Then the user, and as that user
-//! what must be possible again later: to open the log and to read the TLS files. Then the rules of the kernel. All of it on
+//! what must be possible again later: to open the log and to read certificates. Then the rules of the kernel. All of it on
 //! the only thread that there is, because rights belong to threads; whatever opens the store, and so every byte that came
 //! from outside, comes after.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use strongroom_attestation::Verifier;
 use strongroom_crypto::{RootFile, RootHolder};
 
 use crate::assembly::{AskPassphrase, DataLock, Places, lock_initialised, open_root, read_root};
+use crate::attestation::RootFiles;
 use crate::config::Config;
 use crate::hardening::{Account, LockedMemory, Reach, Standing, confine, harden, lock_memory, shed};
 use crate::listen::Listeners;
@@ -22,6 +24,7 @@ use crate::unseal::UnsealSocket;
 
 /// What a server stands on.
 pub(crate) struct Footing {
+    pub(crate) attestation: Arc<RootFiles>,
     /// As many as there are descriptors for.
     pub(crate) connections_fitting: usize,
     pub(crate) listeners: Listeners,
@@ -44,6 +47,7 @@ impl Footing {
         places: &Places,
         passphrase: Option<AskPassphrase<'_>>,
         unseal_socket: &Path,
+        attestation: &Arc<Verifier>,
     ) -> Result<Self, RunError> {
         let memory = lock_memory();
         let account = match config.user.as_str() {
@@ -69,12 +73,13 @@ impl Footing {
         start_logging(config.log_format, config.log_level, log_file.as_ref())?;
         let connections_fitting = raise_open_files(config.connections_max.as_usize());
         let tls = Tls::load(&config.tls)?;
+        let attestation = RootFiles::load(&config.attestation, attestation)?;
         let root = match root {
             Some(root) => Root::Open(root),
             None => Root::Waiting(root_file, UnsealSocket::bind(unseal_socket)?),
         };
         let socket = matches!(root, Root::Waiting(..)).then_some(unseal_socket);
-        let reach = Reach::new(places, &config.tls, config.log_file(), socket);
+        let reach = Reach::new(places, &config.tls, &config.attestation, config.log_file(), socket);
         let confinement = confine(&config.hardening, &reach)?;
 
         tracing::info!(
@@ -84,7 +89,7 @@ impl Footing {
             "hardened"
         );
         warn_of_gaps(memory, standing, confinement.is_whole);
-        Ok(Self { connections_fitting, listeners, lock, log_file, root, tls })
+        Ok(Self { attestation, connections_fitting, listeners, lock, log_file, root, tls })
     }
 }
 

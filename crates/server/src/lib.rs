@@ -10,6 +10,7 @@ mod activity;
 mod admin;
 mod anchor;
 mod assembly;
+mod attestation;
 mod backup;
 mod body;
 mod config;
@@ -44,15 +45,17 @@ mod signals;
 mod signer;
 mod tls;
 mod unseal;
+mod watch;
 
 pub use admin::Health;
 pub use assembly::{
     AskPassphrase, AssemblyError, NewCredential, NewDeployment, Opened, Places, initialise, read_passphrase,
 };
+pub use attestation::RootFilesError;
 pub use backup::{BackedUp, BackupError, BackupHeader, Restored, backup, restore};
 pub use config::{
-    Bounded, ClientCertificates, Config, ConfigError, HardeningConfig, Layer, LogFormat, LogLevel, Overrides,
-    TlsConfig,
+    AttestationConfig, Bounded, ClientCertificates, Config, ConfigError, HardeningConfig, Layer, LogFormat,
+    LogLevel, Overrides, TlsConfig,
 };
 pub use credentials::{AccessKey, Credentials, PrincipalName, Rotated};
 pub use env::SystemEnv;

@@ -7,7 +7,9 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
+use strongroom_attestation::{Roots, Verifier};
 use strongroom_audit::{Event, EventKind, EventSource, Field, Identity, IdentityKind, Items, Parameters};
 use strongroom_records::{CommitError, OutboxRow, RecordsError, Writes};
 use strongroom_types::limits::{ACCESS_KEYS_PER_PRINCIPAL_MAX, AUDIT_SEGMENT_BYTES};
@@ -86,7 +88,9 @@ impl Offline {
             cached_rows_max: 1000,
             journal_segment_bytes: AUDIT_SEGMENT_BYTES,
         };
-        let running = Running::start(places, opened, &env, limits)?;
+        // No request comes in.
+        let attestation = Arc::new(Verifier::new(Roots::default(), Duration::ZERO));
+        let running = Running::start(places, opened, &env, &attestation, limits)?;
         Ok(Self { env, running })
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 
+use strongroom_attestation::{Roots, Verifier};
 use strongroom_audit::{Appenders, Journal, JournalStats, SYNC_BUCKETS_MICROS};
 use strongroom_crypto::{RootFile, key_memory};
 use strongroom_kms::JobStats;
@@ -17,12 +18,13 @@ use crate::anchor::AnchorStatus;
 use crate::assembly::{
     AskPassphrase, AssemblyError, Opened, PartLimits, Places, Running, Sealed, open_root, part,
 };
+use crate::attestation::{RootFiles, RootFilesError};
 use crate::disk::{DataDisk, DiskLimits, DiskStatus, DiskWatch, Level, Watch};
 use crate::doorway::Doorway;
 use crate::footing::{Footing, Root};
 use crate::front::Front;
-use crate::tls::{LOOK_INTERVAL, TlsWatch};
 use crate::unseal::{Attempt, UnsealSocket};
+use crate::watch::{FileWatch, LOOK_INTERVAL, Watched};
 use crate::{
     Config, ConfineError, HardeningError, Health, ListenError, Listeners, LoggingError, Metrics, Parts,
     PrivilegesError, ServeError, Shutdown, SignalsError, SystemEnv, Tls, TlsError, serve, stop_on_signals,
@@ -44,6 +46,8 @@ pub struct Announcement<'a> {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    #[error("cannot use `[attestation]` as configured")]
+    Attestation(#[from] RootFilesError),
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
     #[error(transparent)]
@@ -62,13 +66,14 @@ pub enum RunError {
     Signals(#[from] SignalsError),
     #[error("cannot use TLS as configured")]
     Tls(#[from] TlsError),
-    #[error("cannot watch the TLS files")]
-    WatchTls(#[source] io::Error),
+    #[error("cannot watch the files of certificates")]
+    WatchFiles(#[source] io::Error),
 }
 
 /// The server and what it serves, once that is open: at the start, or when the passphrase has come.
 struct House {
     appenders: Arc<OnceLock<Appenders>>,
+    attestation: Arc<Verifier>,
     disk_limits: DiskLimits,
     doorway: Arc<Doorway<Front>>,
     env: Arc<dyn Env>,
@@ -93,6 +98,7 @@ impl House {
         let env: Arc<dyn Env> = Arc::new(SystemEnv::new());
         Arc::new(Self {
             appenders: Arc::default(),
+            attestation: Arc::new(Verifier::new(Roots::default(), config.attestation.document_age_max())),
             disk_limits: DiskLimits {
                 alarm_bytes: config.disk_free_alarm_bytes(),
                 reserve_bytes: config.disk_reserve_bytes(),
@@ -113,7 +119,7 @@ impl House {
 
     /// Takes up the deployment and lets requests in.
     fn open(&self, opened: Opened) -> Result<(), AssemblyError> {
-        let running = Running::start(&self.places, opened, &self.env, self.limits)?;
+        let running = Running::start(&self.places, opened, &self.env, &self.attestation, self.limits)?;
         register(&self.metrics, &running);
         let disk = self.watch_disk()?;
         register_disk(&self.metrics, &disk.status);
@@ -257,14 +263,14 @@ pub fn run(
 ) -> Result<(), RunError> {
     // Opens what it must keep open.
     let house = House::new(config, places);
-    let footing = Footing::gain(config, places, passphrase, unseal_socket)?;
-    let Footing { connections_fitting, listeners, lock, log_file, root, tls } = footing;
+    let footing = Footing::gain(config, places, passphrase, unseal_socket, &house.attestation)?;
+    let Footing { attestation, connections_fitting, listeners, lock, log_file, root, tls } = footing;
     let config =
         &Config { connections_max: config.connections_max.at_most(connections_fitting), ..config.clone() };
     let shutdown = &Shutdown::new();
     stop_on_signals(shutdown.clone(), log_file)?;
-    let watch = tls.as_ref().map(|tls| TlsWatch::start(tls, LOOK_INTERVAL)).transpose();
-    let _watch = watch.map_err(RunError::WatchTls)?;
+    let _watch = watch(tls.as_ref(), &attestation).map_err(RunError::WatchFiles)?;
+    attestation.register(&house.metrics);
     let sealed = Sealed::locked(places, lock)?;
     let regions = sealed.regions();
     let waiting = match root {
@@ -284,6 +290,16 @@ pub fn run(
         None => tracing::error!("the deployment is still in use and was not closed in good order"),
     }
     outcome
+}
+
+/// Watches what there is to watch.
+fn watch(tls: Option<&Arc<Tls>>, attestation: &Arc<RootFiles>) -> io::Result<Option<FileWatch>> {
+    let mut watched: Vec<Arc<dyn Watched>> = Vec::new();
+    watched.extend(tls.map(|tls| Arc::clone(tls) as Arc<dyn Watched>));
+    if !attestation.is_empty() {
+        watched.push(Arc::clone(attestation) as Arc<dyn Watched>);
+    }
+    if watched.is_empty() { Ok(None) } else { FileWatch::start(watched, LOOK_INTERVAL).map(Some) }
 }
 
 /// Where requests come in.

@@ -4,7 +4,7 @@
 //! X25519MLKEM768 first among the groups. Sessions are resumed by tickets, whose keys are random, change every six hours
 //! and go with the configuration they belong to. Early data (0-RTT) is never accepted: it can be replayed.
 //!
-//! Files are read again when they change and on SIGHUP ([`watch`]). What is open goes on as it began; new connections get
+//! Files are read again when they change and on SIGHUP ([`FileWatch`](crate::watch::FileWatch)). What is open goes on as it began; new connections get
 //! the new certificate. Files that cannot be used change nothing, and are logged and counted.
 //!
 //! A client's certificate is a second gate before the signature, not an identity: it decides whether somebody may talk to
@@ -14,7 +14,6 @@ mod capped;
 mod dev;
 mod files;
 mod handshake;
-mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -27,13 +26,14 @@ use strongroom_types::limits::TLS_HANDSHAKES_WAITING_MAX;
 use crate::config::TlsConfig;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
+use crate::watch::{Look, Watched};
 
 pub use dev::{DevCertificateError, DevCertificates, make_dev_certificates};
 pub use files::TlsError;
+pub(crate) use files::certificates;
 #[cfg(test)]
 pub(crate) use files::provider;
 pub(crate) use handshake::{Protocol, Turns, shake};
-pub(crate) use watch::{LOOK_INTERVAL, TlsWatch};
 
 /// What every new connection is served with, and where it comes from.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ struct Loaded {
     /// When the first of the certificates shown ends.
     not_after: Timestamp,
     /// The files as they were before they were read.
-    look: watch::Look,
+    look: Look,
 }
 
 impl Tls {
@@ -122,6 +122,28 @@ impl Tls {
 
     fn current(&self) -> Loaded {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Watched for Tls {
+    fn seen(&self) -> Look {
+        self.current().look
+    }
+
+    fn look(&self) -> Look {
+        files::look(&self.config)
+    }
+
+    fn reload(&self) {
+        match Self::reload(self) {
+            Ok(not_after) => {
+                tracing::info!(not_after = not_after.to_extended_iso8601(), "new TLS certificate in use");
+            }
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the changed TLS files cannot be used; the certificate in use stays"
+            ),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`env::SeededEnv`] is a clock that stands still until it is moved, and ids that follow from a seed.
 //! [`store::MemoryStore`] is a store that fails as it is told. [`store_suite`] is what every store must pass.
-//! [`judge`] decides on policies a second time, by the letter.
+//! [`attestation::Authority`] attests recipients as AWS's Nitro system does. [`judge`] decides on policies a second time, by the letter.
 //! [`scratch::ScratchDirectory`] is a directory for one test. All randomness comes from seeds; a test that fails must
 //! say which.
 //!
@@ -16,6 +16,7 @@
     reason = "all of this is test code, and a panic is how a test reports"
 )]
 
+pub mod attestation;
 pub mod env;
 pub mod judge;
 pub mod random;

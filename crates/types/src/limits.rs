@@ -167,6 +167,21 @@ pub const BACKUP_HEADER_BYTES_MAX: usize = 1024 * 1024;
 /// One frame of a backup file holds no more than this, and rows are not cut: the largest row fits.
 pub const BACKUP_FRAME_BYTES_MAX: usize = 1024 * 1024;
 
+/// An attestation document may not be larger (AWS KMS API reference, RecipientInfo).
+pub const ATTESTATION_DOCUMENT_BYTES_MAX: usize = 262_144;
+/// What is signed in it may not be larger ("Nitro Enclaves Attestation Process", section 3.1).
+pub const ATTESTATION_PAYLOAD_BYTES_MAX: usize = 16_384;
+/// Each certificate in it may not be larger (the same, section 2.2).
+pub const ATTESTATION_CERTIFICATE_BYTES_MAX: usize = 1024;
+/// Its public key, user data and nonce may not be larger (the same, section 2.2).
+pub const ATTESTATION_USER_DATA_BYTES_MAX: usize = 1024;
+/// Registers are numbered from 0 to one less (the same, section 2.2).
+pub const ATTESTATION_REGISTERS_MAX: u8 = 32;
+/// The id of whoever issued it may not be longer. Those of AWS have some 40 bytes.
+pub const ATTESTATION_MODULE_ID_BYTES_MAX: usize = 256;
+/// Certificates that attestation documents are verified against.
+pub const ATTESTATION_ROOTS_MAX: usize = 16;
+
 /// Regions of one deployment.
 pub const REGIONS_MAX: usize = 64;
 /// Region names are not longer (AWS KMS API reference, RegionType).

@@ -7,7 +7,7 @@ pub(super) fn public_key(oid: &[u8], key: &[u8]) -> Vec<u8> {
 }
 
 /// What is in the one SEQUENCE that `bytes` are. AWS-LC's parser would leave unread what follows.
-pub(super) fn one_sequence(bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn one_sequence(bytes: &[u8]) -> Option<&[u8]> {
     let (length, content) = match bytes {
         [0x30, length, content @ ..] if *length < 0x80 => (usize::from(*length), content),
         [0x30, 0x81, length, content @ ..] => (usize::from(*length), content),
@@ -18,7 +18,7 @@ pub(super) fn one_sequence(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// INVARIANT: no key here reaches 64 KiB, so three bytes say every length.
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let [.., high, low] = content.len().to_be_bytes();
     let mut out = vec![tag];
     match (high, low) {

@@ -7,7 +7,7 @@
 //! A parsed private half belongs to one usage: a key has one for life, and AWS-LC parses for it. `Ok(None)` and
 //! `Ok(false)` are answers about what the caller sent; an error is about the key.
 
-mod der;
+pub(crate) mod der;
 mod edwards;
 mod ml_dsa;
 mod ml_kem;

@@ -15,8 +15,10 @@ pub(crate) mod signing;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use strongroom_attestation::{Roots, Verifier};
 use strongroom_audit::{
     CheckpointSignError, CheckpointSigner, CheckpointVerifier, Journal, JournalOptions, StrangerLog, Verdict,
 };
@@ -68,6 +70,7 @@ pub(crate) fn bare(error: &str) -> Refusal {
 
 pub(crate) struct Deployment {
     pub(crate) directory: ScratchDirectory,
+    pub(crate) attestation: Arc<Verifier>,
     pub(crate) env: Arc<SeededEnv>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) records: Arc<Records>,
@@ -110,7 +113,9 @@ impl Deployment {
         let options = JournalOptions::new(directory.path().join("journal"));
         let journal = Arc::new(Journal::open(options, Arc::new(AnySigner), Arc::clone(&env)).unwrap());
         let strangers = StrangerLog::open(&directory.path().join("strangers"), Arc::clone(&env)).unwrap();
+        let attestation = Arc::new(Verifier::new(Roots::default(), Duration::from_secs(300)));
         let corridor = Corridor::new(Parts {
+            attestation: Arc::clone(&attestation),
             env,
             journal,
             keyring: Arc::clone(&keyring),
@@ -119,7 +124,17 @@ impl Deployment {
             strangers: Arc::new(strangers),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self { directory, env: seeded, keyring, records, store, runtime, corridor, _outbox: receiver }
+        Self {
+            directory,
+            attestation,
+            env: seeded,
+            keyring,
+            records,
+            store,
+            runtime,
+            corridor,
+            _outbox: receiver,
+        }
     }
 
     async fn answer(&self, arrival: Arrival) -> Answer {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
+use strongroom_attestation::{Roots, Verifier};
 use strongroom_audit::{
     DiskFiles, Entry, Event, Journal, JournalOptions, JournalReader, SegmentFile, SegmentFiles, StrangerLog,
 };
@@ -157,6 +158,7 @@ impl Site {
         let strangers =
             StrangerLog::open(&self.directory.path().join("strangers"), Arc::clone(&env)).unwrap();
         let corridor = Corridor::new(Parts {
+            attestation: Arc::new(Verifier::new(Roots::default(), Duration::from_secs(300))),
             env,
             journal: Arc::clone(&journal),
             keyring: Arc::clone(&keyring),

@@ -18,6 +18,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use strongroom_attestation::{Roots, Verifier};
 use strongroom_audit::{
     DiskFiles, Entry, Event, Journal, JournalOptions, JournalReader, ReadError, SegmentFiles, StrangerLog,
 };
@@ -198,6 +199,7 @@ impl House {
         };
         let strangers = Arc::new(StrangerLog::open(&site.stranger_directory(), Arc::clone(&env)).unwrap());
         let corridor = Corridor::new(Parts {
+            attestation: Arc::new(Verifier::new(Roots::default(), Duration::from_secs(300))),
             env,
             journal: Arc::clone(&journal),
             keyring: Arc::clone(&site.keyring),

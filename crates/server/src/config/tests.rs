@@ -224,6 +224,28 @@ fn the_sample_names_every_field_of_tls() {
 }
 
 #[test]
+fn documents_are_believed_no_longer_than_their_certificates() {
+    for text in ["document_age_max_secs = 0", "document_age_max_secs = 10801", "roots = 'a.pem'", "root = []"]
+    {
+        assert!(parse(&format!("[attestation]\n{text}\n")).is_err(), "{text}");
+    }
+    let config = parse("[attestation]\nroots = ['a.pem', 'b.pem']\ndocument_age_max_secs = 10800\n").unwrap();
+    assert_eq!(config.attestation.roots, [PathBuf::from("a.pem"), PathBuf::from("b.pem")]);
+    assert_eq!(config.attestation.document_age_max(), Duration::from_secs(10_800));
+    assert!(parse("").unwrap().attestation.roots.is_empty());
+}
+
+#[test]
+fn the_sample_names_every_field_of_attestation() {
+    let message = refusal("[attestation]\nno_such_field = 1");
+    let known = message.rsplit_once("expected").unwrap().1.split('`').skip(1).step_by(2);
+    let shown = SAMPLE.split_once("\n[attestation]").unwrap().1;
+    for name in known {
+        assert!(shown.contains(&format!("\n{name} = ")), "{name}");
+    }
+}
+
+#[test]
 fn a_bound_is_never_lowered_below_its_smallest() {
     let bound: Bounded<1, 9> = Bounded(5);
     assert_eq!([0, 3, 7].map(|limit| bound.at_most(limit).as_u32()), [1, 3, 5]);

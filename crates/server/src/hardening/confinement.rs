@@ -14,7 +14,7 @@ use strongroom_testkit::scratch::ScratchDirectory;
 use super::calls::confine_calls;
 use super::files::{Enforced, Reach, confine_files};
 use crate::assembly::Places;
-use crate::config::TlsConfig;
+use crate::config::{AttestationConfig, TlsConfig};
 
 /// Says to the test below what it is to try, and where.
 const ORDER: &str = "STRONGROOM_TEST_ORDER";
@@ -51,7 +51,13 @@ fn carry_out(order: &str, directory: &Path) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let files = || {
-        let reach = Reach::new(&places, &TlsConfig::default(), Some(&directory.join("log/log")), None);
+        let reach = Reach::new(
+            &places,
+            &TlsConfig::default(),
+            &AttestationConfig::default(),
+            Some(&directory.join("log/log")),
+            None,
+        );
         assert_eq!(confine_files(&reach).unwrap(), Enforced::Wholly);
     };
     let calls = || confine_calls().unwrap();

@@ -16,7 +16,7 @@ use landlock::{
 };
 
 use crate::assembly::Places;
-use crate::config::TlsConfig;
+use crate::config::{AttestationConfig, TlsConfig};
 
 /// What is handled, and so refused where no rule allows it: as of Linux 6.12.
 const HANDLED: ABI = ABI::V6;
@@ -39,6 +39,7 @@ impl Reach {
     pub(crate) fn new(
         places: &Places,
         tls: &TlsConfig,
+        attestation: &AttestationConfig,
         log_file: Option<&Path>,
         unseal_socket: Option<&Path>,
     ) -> Self {
@@ -49,7 +50,8 @@ impl Reach {
         reach.allow(&parent(&anchor), REPLACE);
         // The anchor as it is now; a sealed server reads it when its passphrase has come. Not what lies beside it.
         reach.allow(&anchor, READ);
-        for path in [&tls.certificate, &tls.key, &tls.client_ca].into_iter().flatten() {
+        let tls = [&tls.certificate, &tls.key, &tls.client_ca].into_iter().flatten();
+        for path in tls.chain(&attestation.roots) {
             reach.allow(&parent(path), READ);
             // What is named may be a link to another directory, in which the next certificate will lie as well.
             if let Ok(path) = path.canonicalize() {

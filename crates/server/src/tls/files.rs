@@ -20,8 +20,8 @@ use x509_cert::der::Decode;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Loaded;
-use super::watch::look;
 use crate::config::{ClientCertificates, TlsConfig};
+use crate::watch::{Look, look_at};
 
 /// Any right of others, and the group's right to write. A group that may read is how certificates are commonly shared
 /// with the services that show them.
@@ -80,6 +80,13 @@ pub(super) fn load(config: &TlsConfig) -> Result<Loaded, TlsError> {
     Ok(Loaded { server: Arc::new(server), not_after, look })
 }
 
+pub(super) fn look(config: &TlsConfig) -> Look {
+    [&config.certificate, &config.key, &config.client_ca]
+        .into_iter()
+        .map(|path| path.as_deref().and_then(look_at))
+        .collect()
+}
+
 /// AWS-LC, with the hybrid group first: who records traffic today cannot read it with a quantum computer later.
 pub(crate) fn provider() -> CryptoProvider {
     let mut provider = CryptoProvider {
@@ -111,7 +118,8 @@ fn client_verifier(
     builder.build().map_err(|error| failed(error.into()))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// Those in a PEM file.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(path, |_| Ok(()))?;
     let missing = |_| TlsError::Missing { path: path.to_owned(), what: "certificate" };
     let certificates: Vec<_> =

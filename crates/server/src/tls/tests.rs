@@ -9,6 +9,7 @@ use strongroom_types::limits::{DEV_CERTIFICATE_NAMES_MAX, TLS_FILE_BYTES_MAX};
 use super::*;
 use crate::config::ClientCertificates;
 use crate::env::SystemEnv;
+use crate::watch::FileWatch;
 use strongroom_types::Env;
 
 /// Certificates in a directory of their own, which is removed with them.
@@ -158,7 +159,8 @@ fn changed_files_are_found_without_a_signal() {
     let (scratch, other) = (Scratch::new(), Scratch::new());
     let tls = scratch.load();
     let before = tls.current().server;
-    let _watch = TlsWatch::start(&tls, Duration::from_millis(1)).unwrap();
+    let watched: Arc<dyn Watched> = Arc::clone(&tls) as _;
+    let _watch = FileWatch::start(vec![watched], Duration::from_millis(1)).unwrap();
     scratch.replace_by(&other);
     let begun = Instant::now();
     while Arc::ptr_eq(&before, &tls.current().server) {
