@@ -24,6 +24,7 @@ mod many_keys;
 mod meter;
 mod operation;
 mod options;
+mod policies;
 mod reply;
 mod report;
 mod request;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Some(Inner::Bare(options)) => bare::run(options),
         Some(Inner::Grants(options)) => grants::run(options),
         Some(Inner::Leashed(command)) => Err(child::become_leashed(command)),
+        Some(Inner::Policies) => policies::run(),
         None => compare::run(&arguments.options),
     };
     match done {

@@ -17,7 +17,7 @@ struct Identity {
     access_key_id: AccessKeyId,
     region: RegionName,
     arn: String,
-    policies: IdentityPolicies,
+    policies: Arc<IdentityPolicies>,
     policy_arn: String,
     tags: Vec<Tag>,
     user_id: Option<String>,
@@ -26,12 +26,12 @@ struct Identity {
 impl Caller {
     /// A caller who needs no identity policies: they would say nothing that its kind does not say already.
     pub(crate) fn new(principal: Principal, access_key_id: AccessKeyId, region: RegionName) -> Self {
-        Self::with_policies(principal, IdentityPolicies::default(), Vec::new(), access_key_id, region)
+        Self::with_policies(principal, Arc::default(), Vec::new(), access_key_id, region)
     }
 
     pub(crate) fn with_policies(
         principal: Principal,
-        policies: IdentityPolicies,
+        policies: Arc<IdentityPolicies>,
         tags: Vec<Tag>,
         access_key_id: AccessKeyId,
         region: RegionName,

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use strongroom_crypto::{GrantTokenError, GrantTokenFacts};
 use strongroom_policy::{
-    Action, GrantFacts, GrantOperation, GrantPrincipal, KeyPolicy, LockoutQuestion, would_lock_out,
+    Action, GrantFacts, GrantOperation, GrantPrincipal, IdentityKind, KeyPolicy, LockoutQuestion,
+    PolicyIdentity, would_lock_out,
 };
 use strongroom_records::{
-    AccountKeyRow, AccountRow, AliasRow, GrantRow, KeyRow, Loaded, Readiness, Records, RecordsError,
-    RetirableRow, Seen,
+    AccountKeyRow, AccountRow, AliasRow, GrantRow, IdentityNameRow, KeyRow, Loaded, Readiness, Records,
+    RecordsError, RetirableRow, Seen,
 };
-use strongroom_types::{AccountId, AliasName, GrantId, KeyArn, KeyId, RegionName, limits};
+use strongroom_types::{
+    AccountId, AliasName, GrantId, KeyArn, KeyId, RegionName, UniqueId, UniqueIdKind, limits,
+};
 use strongroom_wire::ErrorKind;
 
 use crate::caller::Caller;
@@ -154,6 +157,20 @@ impl<'a> Reader<'a> {
     /// Whether the deployment has this account. Accounts are only ever added, so this need not be tracked.
     pub fn has_account(&self, account: AccountId) -> Result<bool, RecordsError> {
         Ok(self.records.load::<AccountRow>(&AccountRow::address(account))?.is_some())
+    }
+
+    /// The user or role that a policy names, if there is one. Identities change only while nobody serves, so this need
+    /// not be tracked.
+    pub fn unique_id(&self, named: &PolicyIdentity) -> Result<Option<UniqueId>, RecordsError> {
+        let kind = match named.kind {
+            IdentityKind::AssumedRole | IdentityKind::Role => UniqueIdKind::Role,
+            IdentityKind::User => UniqueIdKind::User,
+        };
+        let address = IdentityNameRow::address(named.account, kind, named.bare_name());
+        let Some(name) = self.records.load::<IdentityNameRow>(&address)? else { return Ok(None) };
+        let identity = self.records.identity(&name.unique_id)?;
+        // ARNs are exact in case and path, whatever the uniqueness of names says.
+        Ok(identity.filter(|identity| named.has_name(identity.path_and_name())).map(|_| name.unique_id))
     }
 
     /// A page of an account's keys, in the order of their ids, strictly after `after`.

@@ -470,3 +470,62 @@ pub(crate) mod grant_terms {
         EncryptionContext::new(pairs).map_err(|_| bad())
     }
 }
+
+pub(crate) mod unique_id {
+    use strongroom_types::UniqueId;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &UniqueId,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.str(value.as_str())?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<UniqueId, DecodeError> {
+        UniqueId::parse(d.str()?).map_err(|_| DecodeError::message("bad unique id"))
+    }
+}
+
+/// Users and roles that a policy names, and which ones are meant. None: the field is not written.
+pub(crate) mod bindings {
+    use strongroom_types::UniqueId;
+
+    use super::*;
+    use crate::tables::key::PolicyBinding;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &[PolicyBinding],
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.array(value.len() as u64)?;
+        value.iter().try_for_each(|binding| {
+            e.array(2)?.str(&binding.name)?.str(binding.unique_id.as_str())?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<PolicyBinding>, DecodeError> {
+        let bad = || DecodeError::message("bad bindings");
+        let count = d.array()?.ok_or_else(bad)?;
+        let binding = |d: &mut Decoder<'_>| {
+            if d.array()? != Some(2) {
+                return Err(bad());
+            }
+            let name = d.str()?.to_owned();
+            Ok(PolicyBinding { name, unique_id: UniqueId::parse(d.str()?).map_err(|_| bad())? })
+        };
+        (0..count).map(|_| binding(d)).collect()
+    }
+
+    pub(crate) fn nil() -> Option<Vec<PolicyBinding>> {
+        Some(Vec::new())
+    }
+
+    pub(crate) fn is_nil(value: &[PolicyBinding]) -> bool {
+        value.is_empty()
+    }
+}
