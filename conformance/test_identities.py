@@ -315,6 +315,87 @@ def test_a_user_that_is_made_again_is_another_one(house, apply, kms, own_key):
     of(house, "carl").encrypt(KeyId=own_key.id, Plaintext=b"x")
 
 
+def test_a_user_that_moves_stays_the_same(house, apply, kms, own_key):
+    """What names the user follows it to its new path; texts that only look like its ARN do not."""
+    apply(user("mary"))
+    before, after = (f"arn:aws:iam::{OWNER}:user/{name}" for name in ("mary", "moved/mary"))
+    condition = {"ArnEquals": {"aws:PrincipalArn": [before, after]}}
+    statements = [
+        allow("kms:Encrypt", Principal={"AWS": before}, Condition=condition),
+        {"Sid": before, **allow("kms:Verify", Principal={"AWS": [before]})},
+    ]
+    policy = key_policy(*statements)
+    kms.put_key_policy(KeyId=own_key.id, Policy=policy)
+    kms.create_grant(KeyId=own_key.id, GranteePrincipal=before, Operations=["Decrypt"])
+    apply(user("mary", path='"/moved/"'))
+    shown = kms.get_key_policy(KeyId=own_key.id)["Policy"]
+    assert shown == policy.replace(f'{{"AWS": "{before}"', f'{{"AWS": "{after}"').replace(f'["{before}"]}}', f'["{after}"]}}', 1)
+    blob = of(house, "mary").encrypt(KeyId=own_key.id, Plaintext=b"x")["CiphertextBlob"]
+    of(house, "mary").decrypt(CiphertextBlob=blob)
+    assert [grant["GranteePrincipal"] for grant in kms.list_grants(KeyId=own_key.id)["Grants"]] == [after]
+
+
+# Grants.
+
+
+def test_a_grant_to_nobody_is_refused(kms, own_key):
+    for name in ("user/nobody", "user/bob", "role/team/bob", "user/team/BOB"):
+        arn = f"arn:aws:iam::{OWNER}:{name}"
+        for member in ("GranteePrincipal", "RetiringPrincipal"):
+            names = {"GranteePrincipal": f"arn:aws:iam::{OWNER}:user/eve"} | {member: arn}
+            error = refusal(kms.create_grant, KeyId=own_key.id, Operations=["Encrypt"], **names)
+            assert error.code == "InvalidArnException"
+    assert kms.list_grants(KeyId=own_key.id)["Grants"] == []
+
+
+def test_a_grant_is_the_user_s_that_had_the_name(house, apply, kms, own_key):
+    apply(user("gina"))
+    arn, eve = (f"arn:aws:iam::{OWNER}:user/{name}" for name in ("gina", "eve"))
+    call = {"KeyId": own_key.id, "Plaintext": b"x"}
+    reason = no("identity-based policy", "Encrypt")
+    assert told(of(house, "gina").encrypt, **call) == denied("gina", "Encrypt", own_key.arn, reason)
+    grant = {"KeyId": own_key.id, "Operations": ["Encrypt"], "GranteePrincipal": arn, "RetiringPrincipal": arn, "Name": "n"}
+    first = kms.create_grant(**grant)["GrantId"]
+    assert kms.create_grant(**grant)["GrantId"] == first
+    of(house, "gina").encrypt(**call)
+    assert told(of(house, "eve").encrypt, **call) == denied("eve", "Encrypt", own_key.arn, reason)
+    [listed] = kms.list_grants(KeyId=own_key.id, GranteePrincipal=arn)["Grants"]
+    assert (listed["GranteePrincipal"], listed["RetiringPrincipal"]) == (arn, arn)
+    assert kms.list_grants(KeyId=own_key.id, GranteePrincipal=eve)["Grants"] == []
+    [retirable] = kms.list_retirable_grants(RetiringPrincipal=arn)["Grants"]
+    assert retirable["GrantId"] == first
+
+    apply(user("gina", delete="true"))
+    [listed] = kms.list_grants(KeyId=own_key.id)["Grants"]
+    gone = listed["GranteePrincipal"]
+    assert gone.startswith("AIDA") and listed["RetiringPrincipal"] == gone
+    assert [one["GrantId"] for one in kms.list_grants(KeyId=own_key.id, GranteePrincipal=gone)["Grants"]] == [first]
+    assert refusal(kms.create_grant, **grant).code == "InvalidArnException"
+
+    apply(user("gina"))
+    assert told(of(house, "gina").encrypt, **call) == denied("gina", "Encrypt", own_key.arn, reason)
+    assert kms.list_grants(KeyId=own_key.id, GranteePrincipal=arn)["Grants"] == []
+    assert kms.list_retirable_grants(RetiringPrincipal=arn)["Grants"] == []
+    retire = {"KeyId": own_key.arn, "GrantId": first}
+    assert refusal(of(house, "gina").retire_grant, **retire).code == "AccessDeniedException"
+    second = kms.create_grant(**grant)["GrantId"]
+    assert second != first
+    of(house, "gina").encrypt(**call)
+    of(house, "gina").retire_grant(KeyId=own_key.arn, GrantId=second)
+    assert told(of(house, "gina").encrypt, **call) == denied("gina", "Encrypt", own_key.arn, reason)
+    kms.retire_grant(**retire)
+
+
+def test_a_deny_and_a_boundary_against_a_grant(house, kms, own_key):
+    """A grant gives what a boundary does not, because it names the user itself, but not what is denied."""
+    for name in ("limited", "denied"):
+        arn = f"arn:aws:iam::{OWNER}:user/{name}"
+        kms.create_grant(KeyId=own_key.id, GranteePrincipal=arn, Operations=["Encrypt"])
+    of(house, "limited").encrypt(KeyId=own_key.id, Plaintext=b"x")
+    error = refusal(of(house, "denied").encrypt, KeyId=own_key.id, Plaintext=b"x")
+    assert error.message.endswith("with an explicit deny in an identity-based policy")
+
+
 def test_changed_policies_are_in_force_with_the_next_start(house, apply, own_key):
     apply(user("dora"))
     call = {"KeyId": own_key.id, "Plaintext": b"x"}

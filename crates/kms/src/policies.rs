@@ -8,7 +8,7 @@ use strongroom_pipeline::{
 };
 use strongroom_policy::{
     Action, IdentityPolicies, KeyPolicy, LockoutQuestion, NoFacts, PolicyError, PolicyIdentity,
-    PolicyPrincipal, Principal, check_length, would_lock_out,
+    PolicyPrincipal, Principal, check_length, rename_principals, would_lock_out,
 };
 use strongroom_records::{KeyRow, Loaded, PolicyBinding, Writes};
 use strongroom_types::{AccountId, KeyArn, Partition, UniqueId, limits};
@@ -180,23 +180,30 @@ fn bindings(
     Ok(Some(bindings))
 }
 
-/// The policy's text as AWS shows it: users and roles that are gone, by their unique ids (IAM user guide, "IAM user
-/// principals").
+/// The policy's text as AWS shows it: users and roles by the ARNs that they have now, and those who are gone by their unique
+/// ids (IAM user guide, "IAM user principals").
 fn shown_text(key: &KeyRow, reader: &Reader<'_>) -> Result<String, Fault> {
-    let mut text = key.policy_text().to_owned();
+    let text = key.policy_text();
     if key.policy_bindings().is_empty() {
-        return Ok(text);
+        return Ok(text.to_owned());
     }
-    for identity in key.policy().principals().filter_map(PolicyPrincipal::as_identity) {
+    let mut failed = None;
+    let renamed = rename_principals(text, |identity| {
         let name = identity.binding_name();
-        let bound = key.policy_bindings().iter().find(|binding| binding.name == name);
-        let Some(bound) = bound else { continue };
-        if reader.unique_id(identity).map_err(fault::records)? != Some(bound.unique_id) {
-            let (named, id) = (format!("\"{}\"", identity.arn()), format!("\"{}\"", bound.unique_id));
-            text = text.replace(&named, &id);
-        }
+        let bound = key.policy_bindings().iter().find(|binding| binding.name == name)?;
+        let shown = match reader.arn_of(&identity.user_id(bound.unique_id.as_str())) {
+            Ok(arn) => arn.unwrap_or_else(|| bound.unique_id.to_string()),
+            Err(error) => {
+                failed = Some(error);
+                return None;
+            }
+        };
+        (shown != identity.arn()).then_some(shown)
+    });
+    match failed {
+        Some(error) => Err(fault::records(error)),
+        None => renamed.map_err(Fault::internal),
     }
-    Ok(text)
 }
 
 impl PolicyProblem {

@@ -50,6 +50,11 @@ impl Identity {
     pub fn name(&self) -> &str {
         self.path_and_name.rsplit('/').next().unwrap_or_default()
     }
+
+    /// The ARN of a role.
+    pub fn role_arn(&self, partition: Partition) -> String {
+        format!("arn:{}:iam::{}:role/{}", partition.as_str(), self.account, self.path_and_name)
+    }
 }
 
 impl Principal {
@@ -79,10 +84,7 @@ impl Principal {
     /// What `aws:PrincipalArn` says: for a session, its role.
     pub fn policy_arn(&self, partition: Partition) -> String {
         match self {
-            Self::RoleSession(RoleSession { role, .. }) => {
-                let partition = partition.as_str();
-                format!("arn:{partition}:iam::{}:role/{}", role.account, role.path_and_name)
-            }
+            Self::RoleSession(RoleSession { role, .. }) => role.role_arn(partition),
             Self::AccountRoot(_) | Self::Operator | Self::Service(_) | Self::User(_) => self.arn(partition),
         }
     }
@@ -159,6 +161,14 @@ impl PolicyIdentity {
             IdentityKind::User => "user",
         };
         format!("{}/{kind}/{}", self.account, self.owner_name())
+    }
+
+    /// What `aws:userid` says of it, once its unique id, or that of the session's role, is known.
+    pub fn user_id(&self, unique_id: &str) -> String {
+        match (self.kind, self.name.split_once('/')) {
+            (IdentityKind::AssumedRole, Some((_, session))) => format!("{unique_id}:{session}"),
+            _ => unique_id.to_owned(),
+        }
     }
 
     /// The ARN by which the policy names it.

@@ -331,7 +331,7 @@ pub(crate) mod serial {
     }
 }
 
-/// `[0, ARN]` or `[1, service]`.
+/// `[0, name of a caller]` or `[1, service]`.
 pub(crate) mod grant_principal {
     use strongroom_policy::GrantPrincipal;
 
@@ -343,7 +343,7 @@ pub(crate) mod grant_principal {
         _: &mut C,
     ) -> Result<(), EncodeError<W::Error>> {
         let (kind, text) = match value {
-            GrantPrincipal::Arn(text) => (0, text),
+            GrantPrincipal::Caller(text) => (0, text),
             GrantPrincipal::Service(text) => (1, text),
         };
         e.array(2)?.u8(kind)?.str(text)?.ok()
@@ -355,7 +355,7 @@ pub(crate) mod grant_principal {
             return Err(bad());
         }
         match (d.u8()?, d.str()?) {
-            (0, text) => Ok(GrantPrincipal::Arn(text.into())),
+            (0, text) => Ok(GrantPrincipal::Caller(text.into())),
             (1, text) => Ok(GrantPrincipal::Service(text.into())),
             _ => Err(bad()),
         }

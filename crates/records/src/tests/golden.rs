@@ -469,7 +469,7 @@ fn grant_id(grantee: &GrantPrincipal) -> GrantId {
 }
 
 fn plain_grant() -> GrantRow {
-    let grantee = GrantPrincipal::Arn(ARN.into());
+    let grantee = GrantPrincipal::Caller(ARN.into());
     GrantRow {
         key_id: key_id(),
         grant_id: grant_id(&grantee),
@@ -507,7 +507,7 @@ fn grant_rows() {
         grant_id: grant_id(&grantee),
         created: LATER,
         grantee,
-        retiring: Some(GrantPrincipal::Arn(ARN.into())),
+        retiring: Some(GrantPrincipal::Caller(ARN.into())),
         terms: GrantTerms { constraints, operations: vec![GrantOperation::CreateGrant] },
         name: Some("for-logs".to_owned()),
         ..row
@@ -520,7 +520,7 @@ fn grant_rows() {
 fn a_grant_row_says_no_more_than_it_can_mean() {
     let here = |grantee| GrantRow::address(&us(), &key_id(), &grant_id(&grantee));
     let (plain, service) =
-        (here(GrantPrincipal::Arn(ARN.into())), here(GrantPrincipal::Service(SERVICE.into())));
+        (here(GrantPrincipal::Caller(ARN.into())), here(GrantPrincipal::Service(SERVICE.into())));
     for (address, golden, old, new, what) in [
         (&plain, GRANT, &*hex(b"Encrypt"), &*hex(b"Encrypy"), "an operation"),
         (&plain, GRANT, &*hex(b":root"), &*hex(b":roo7"), "another grantee under this id"),
@@ -537,7 +537,7 @@ fn a_grant_row_says_no_more_than_it_can_mean() {
 
 #[test]
 fn index_rows_of_grants() {
-    let retiring = GrantPrincipal::Arn(ARN.into());
+    let retiring = GrantPrincipal::Caller(ARN.into());
     let grant_id = grant_id(&retiring);
     let address = RetirableRow::address(&us(), &retiring, &key_id(), &grant_id);
     let prefix = "retirable/us-east-1/e7c65f2567b2057979869a18097e92c7/";
