@@ -7,10 +7,11 @@ import json
 import subprocess
 
 import pytest
+from botocore.exceptions import ClientError
 
 from clients import client, deny, refusal
 from conftest import REGION, make_key
-from server import binary, clean_environment
+from server import REPOSITORY, binary, clean_environment
 from test_credential_region import assert_clean, offline, refused, service_events
 
 pytestmark = pytest.mark.process
@@ -419,22 +420,75 @@ def test_the_trail_names_the_user(house, own_key):
 # Decisions without a deployment.
 
 
-def test_policy_evaluate_answers_line_by_line():
-    question = {
-        "principal": f"arn:aws:iam::{OWNER}:user/bob",
-        "action": "kms:Encrypt",
-        "resource": f"arn:aws:kms:us-east-1:{OWNER}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-        "key_policy": json.loads(key_policy()),
-    }
-    lines = [question, question | {"identity_policies": json.loads(text(allow("kms:*")))}, {"principal": 1}]
+def evaluate(*lines: dict | str):
     done = subprocess.run(
         [binary(), "policy", "evaluate"],
-        input="\n".join(json.dumps(line) for line in lines),
+        input="\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines),
         env=clean_environment(),
         capture_output=True,
         text=True,
     )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode != 0
-    assert [answer.get("decision") for answer in answers] == ["deny", "allow", None]
-    assert answers[0]["no_allow_in"] == "identity_policies" and "error" in answers[2]
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+QUESTION = {
+    "principal": f"arn:aws:iam::{OWNER}:user/bob",
+    "action": "kms:Encrypt",
+    "resource": f"arn:aws:kms:us-east-1:{OWNER}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    "key_policy": json.loads(key_policy()),
+}
+
+
+def test_policy_evaluate_answers_line_by_line():
+    bad = QUESTION | {"key_policy": '{\n "Statement": {"Effect": "Permit"}}'}
+    lines = [QUESTION, "", QUESTION | {"identity_policies": json.loads(text(allow("kms:*")))}, {"principal": 1}, bad, "{"]
+    code, answers = evaluate(*lines)
+    assert code != 0
+    assert [answer.get("decision") for answer in answers] == ["deny", "allow", None, None, None]
+    assert answers[0]["no_allow_in"] == "identity_policies"
+    assert [answer["line"] for answer in answers[2:]] == [4, 5, 6]
+    assert answers[2]["error"] == "`principal` must be a string"
+    assert "`key_policy`" in answers[3]["error"] and "line 2 column 26 in `Statement.Effect`" in answers[3]["error"]
+    assert evaluate(QUESTION)[0] == 0 and evaluate("")[1] == []
+
+
+def test_policy_evaluate_decides_as_documented():
+    documented = (REPOSITORY / "docs" / "policies.md").read_text().split("## Trying policies out")[1]
+    question, answer = (block.split("```")[0] for block in documented.split("```json\n")[1:3])
+    assert evaluate(" ".join(question.split())) == (0, [json.loads(answer)])
+
+
+def test_policy_evaluate_decides_as_the_service_does(house, kms, own_key):
+    """What the service is told of bob, the evaluator is told by its line."""
+    bob = of(house, "bob")
+    statements = [
+        allow("kms:Encrypt", Principal="*", Condition={"StringEquals": {"kms:EncryptionContext:Dept": "hr"}}),
+        deny("kms:Encrypt") | {"Condition": {"StringLike": {"aws:PrincipalArn": "*/team/bob"}, "Null": {"kms:RequestAlias": "true"}}},
+    ]
+    grant = {"GranteePrincipal": f"arn:aws:iam::{OWNER}:user/team/bob", "Operations": ["Decrypt"]}
+    kms.create_grant(KeyId=own_key.id, **grant)
+    context = {"Dept": "hr"}
+    told = {f"kms:EncryptionContext:{name}": value for name, value in context.items()}
+    for given in ([statements[0]], statements, []):
+        kms.put_key_policy(KeyId=own_key.id, Policy=key_policy(*given))
+        asked = {
+            "principal": f"arn:aws:iam::{OWNER}:user/team/bob",
+            "resource": own_key.arn,
+            "key_policy": key_policy(*given),
+            "identity_policies": [text(allow("kms:Encrypt", "kms:DescribeKey", "kms:ListKeys"))],
+            "grants": [grant],
+            "context": told,
+        }
+        blob = kms.encrypt(KeyId=own_key.id, Plaintext=b"x", EncryptionContext=context)["CiphertextBlob"] if given != statements else None
+        calls = [("kms:Encrypt", bob.encrypt, {"KeyId": own_key.id, "Plaintext": b"x", "EncryptionContext": context})]
+        calls.append(("kms:DisableKey", bob.disable_key, {"KeyId": own_key.id}))
+        if blob:
+            calls.append(("kms:Decrypt", bob.decrypt, {"CiphertextBlob": blob, "EncryptionContext": context, "KeyId": own_key.id}))
+        for action, call, parameters in calls:
+            _, [answer] = evaluate(asked | {"action": action})
+            try:
+                call(**parameters)
+            except ClientError as error:
+                assert (answer["decision"], answer["message"]) == ("deny", error.response["Error"]["Message"]), action
+            else:
+                assert answer["decision"] == "allow", (action, answer)

@@ -21,7 +21,7 @@ use strongroom_records::{
 };
 use strongroom_types::limits::{
     IDENTITY_NAME_CHARACTERS_MAX, IDENTITY_PATH_CHARACTERS_MAX, IDENTITY_POLICIES_MAX,
-    IDENTITY_POLICY_CHARACTERS_MAX, SCAN_ROWS_MAX, SEED_BYTES_MAX, TAGS_PER_KEY_MAX,
+    IDENTITY_POLICY_BYTES_MAX, SCAN_ROWS_MAX, SEED_BYTES_MAX, TAGS_PER_KEY_MAX,
 };
 use strongroom_types::{AccountId, Tag, TagKey, TagValue, UniqueId, UniqueIdKind};
 
@@ -366,8 +366,8 @@ impl IdentityTable {
             return Err(format!("there are more than {IDENTITY_POLICIES_MAX} policies"));
         }
         let texts = policies.values().chain(&boundary);
-        if texts.into_iter().any(|text| text.chars().count() > IDENTITY_POLICY_CHARACTERS_MAX) {
-            return Err(format!("a policy has more than {IDENTITY_POLICY_CHARACTERS_MAX} characters"));
+        if texts.into_iter().any(|text| text.len() > IDENTITY_POLICY_BYTES_MAX) {
+            return Err(format!("a policy has more than {IDENTITY_POLICY_BYTES_MAX} bytes"));
         }
         if tags.len() > TAGS_PER_KEY_MAX {
             return Err(format!("there are more than {TAGS_PER_KEY_MAX} tags"));
