@@ -40,12 +40,15 @@ ROW_FIELDS = {
         *("key_id", "grant_id", "created", "key_created", "serial"),
         *("grantee", "retiring", "issuing_account", "terms", "name"),
     ),
+    "identity": ("unique_id", "account", "path_and_name", "created", "tags", "policies", "boundary"),
+    "identity-name": ("unique_id",),
     "key": (
         *("key_id", "account", "created", "spec", "usage", "origin"),
         *("state", "description", "policy", "aliases", "materials", "deletion_date", "tags"),
         "public_key",
         *(number for number in range(14, 20)),  # not in use
         "grants",
+        "bindings",
     ),
     "orphaned-grants": ("key_id", "key_created"),
     "outbox": ("created", "event"),

@@ -28,6 +28,8 @@ pub(crate) enum BenchError {
     NoKey { spec: &'static str },
     #[error("another run is going on in the same directory; each would disturb the other")]
     OtherRun,
+    #[error("a policy of the bench is none: {0}")]
+    Policy(String),
     #[error("a request was answered with status {status}: {body}")]
     Refused { status: u16, body: String },
     #[error("what came back is no reply")]

@@ -25,6 +25,7 @@ mod many_keys;
 mod meter;
 mod operation;
 mod options;
+mod policies;
 mod private_keys;
 mod reply;
 mod report;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Some(Inner::Grants(options)) => grants::run(options),
         Some(Inner::Keys(options)) => private_keys::run(options),
         Some(Inner::Leashed(command)) => Err(child::become_leashed(command)),
+        Some(Inner::Policies) => policies::run(),
         None => compare::run(&arguments.options),
     };
     match done {

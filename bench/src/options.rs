@@ -82,6 +82,8 @@ pub(crate) enum Inner {
     /// Serve as the bare server
     #[command(hide = true)]
     Bare(BareOptions),
+    /// Measure decisions on policies instead, beside a hash of the policies' bytes
+    Policies,
     /// Become a program that is killed when its parent ends
     #[command(hide = true)]
     Leashed(LeashedCommand),

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use strongroom_records::{
     AccessKeyRow, AccountKeyRow, AccountRow, Address, AliasRow, DeploymentRow, DomainKeyRow, GrantRow,
-    KeyRow, OrphanedGrantsRow, OutboxRow, RetirableRow, Row, Standing, StateRow, Table,
+    IdentityNameRow, IdentityRow, KeyRow, OrphanedGrantsRow, OutboxRow, RetirableRow, Row, Standing,
+    StateRow, Table,
 };
 
 use crate::input::Input;
@@ -27,6 +28,8 @@ pub(crate) fn row(bytes: &[u8]) {
         Table::Deployment => check::<DeploymentRow>(&address, bytes),
         Table::DomainKey => check::<DomainKeyRow>(&address, bytes),
         Table::Grant => check::<GrantRow>(&address, bytes),
+        Table::Identity => check::<IdentityRow>(&address, bytes),
+        Table::IdentityName => check::<IdentityNameRow>(&address, bytes),
         Table::Key => check::<KeyRow>(&address, bytes),
         Table::OrphanedGrants => check::<OrphanedGrantsRow>(&address, bytes),
         Table::Outbox => check::<OutboxRow>(&address, bytes),

@@ -39,6 +39,12 @@ pub(crate) enum Command {
     /// Access keys of the account's root user and of the operator: list, rotate, retire, reset. Needs the root key.
     #[command(subcommand)]
     Credential(CredentialCommand),
+    /// Accounts, users and roles, from a file. Needs the root key.
+    #[command(subcommand)]
+    Identity(IdentityCommand),
+    /// Decide on policies without a deployment.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Regions of the deployment: list, add. Needs the root key.
     #[command(subcommand)]
     Region(RegionCommand),
@@ -218,6 +224,29 @@ pub(crate) enum RegionCommand {
     List(PlaceArguments),
     /// Add a region, with keys of its own; the next `serve` serves it.
     Add(RegionArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Read questions on standard input, one JSON object on a line, and answer each with the decision and its reason.
+    Evaluate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Make, change and delete what a file (TOML) says; the next `serve` knows it.
+    Apply(IdentityApplyArguments),
+    /// Show users and roles.
+    List(PlaceArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IdentityApplyArguments {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
 }
 
 #[derive(Debug, Args)]

@@ -79,8 +79,9 @@ fn tell_new(rotated: &Rotated, places: &PlaceArguments) {
 }
 
 fn owner(key: &AccessKey) -> String {
-    match key.root_of {
-        Some(account) => format!("root of {account}"),
-        None => "operator".to_owned(),
+    match (key.user, key.root_of) {
+        (Some(user), _) => format!("user {user}"),
+        (None, Some(account)) => format!("root of {account}"),
+        (None, None) => "operator".to_owned(),
     }
 }

@@ -6,8 +6,10 @@ mod backup;
 mod check;
 mod credential;
 mod dev_cert;
+mod identity;
 mod init;
 mod passphrase;
+mod policy;
 mod region;
 mod restore;
 mod serve;
@@ -45,7 +47,9 @@ fn run(command: &Command) -> Result<ExitCode, terminal::Failure> {
         Command::Check(arguments) => check::run(arguments),
         Command::Credential(command) => credential::run(command),
         Command::DevCert(arguments) => dev_cert::run(arguments),
+        Command::Identity(command) => identity::run(command),
         Command::Init(arguments) => init::run(arguments),
+        Command::Policy(command) => policy::run(command),
         Command::Region(command) => region::run(command),
         Command::Restore(arguments) => restore::run(arguments),
         Command::Serve(arguments) => serve::run(arguments),

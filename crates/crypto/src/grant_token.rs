@@ -51,14 +51,14 @@ pub enum GrantTokenError {
 /// Which of the two name spaces a grant's principal is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GranteeKind {
-    Arn,
+    Caller,
     Service,
 }
 
 impl GranteeKind {
     const fn code(self) -> u8 {
         match self {
-            Self::Arn => 0,
+            Self::Caller => 0,
             Self::Service => 1,
         }
     }
@@ -247,11 +247,11 @@ mod tests {
         let multi = KeyId::from_parts(*key.as_bytes(), true);
         let arn = "arn:aws:iam::111122223333:root";
         let tags = [
-            grantee_tag(&key, GranteeKind::Arn, arn),
-            grantee_tag(&multi, GranteeKind::Arn, arn),
+            grantee_tag(&key, GranteeKind::Caller, arn),
+            grantee_tag(&multi, GranteeKind::Caller, arn),
             grantee_tag(&key, GranteeKind::Service, arn),
-            grantee_tag(&key, GranteeKind::Arn, ""),
-            principal_tag(GranteeKind::Arn, arn),
+            grantee_tag(&key, GranteeKind::Caller, ""),
+            principal_tag(GranteeKind::Caller, arn),
             principal_tag(GranteeKind::Service, arn),
             named_grant_half(&[b"ab", b"c"]),
             named_grant_half(&[b"a", b"bc"]),
@@ -298,9 +298,9 @@ mod tests {
     #[test]
     fn golden_tags() {
         let arn = "arn:aws:iam::111122223333:root";
-        let grantee = grantee_tag(&facts().key_id, GranteeKind::Arn, arn);
+        let grantee = grantee_tag(&facts().key_id, GranteeKind::Caller, arn);
         assert_eq!(grantee.to_vec(), hex("41159e8b3ba1d752f56a0f89b678921a"));
-        assert_eq!(principal_tag(GranteeKind::Arn, arn).to_vec(), hex("e7c65f2567b2057979869a18097e92c7"));
+        assert_eq!(principal_tag(GranteeKind::Caller, arn).to_vec(), hex("e7c65f2567b2057979869a18097e92c7"));
         assert_eq!(named_grant_half(&[b"ab", b"c"]).to_vec(), hex("31a59bcc5e870c98a5f2e3e85a0980a3"));
     }
 }

@@ -19,7 +19,7 @@ use crate::fault;
 use crate::lookup::{self, Accept};
 use crate::metadata::key_metadata;
 use crate::paging::{List, page_size};
-use crate::policies::ProposedPolicy;
+use crate::policies::{AcceptedPolicy, ProposedPolicy};
 use crate::specs::{self, Algorithms};
 use crate::tags;
 
@@ -75,7 +75,7 @@ impl Operation for CreateKey {
         let region = permit.caller().region();
         let arn = &permit.rows().arn;
         let (account, key_id) = (arn.account, arn.key_id);
-        let (policy_text, policy) = policy_for(permit)?;
+        let AcceptedPolicy { text: policy_text, policy, bindings } = policy_for(permit)?;
         let now = world.env.now();
         let spec = specs::spec_of(effective_spec(request));
         let usage = request.key_usage.map_or(KeyUsage::EncryptDecrypt, specs::usage_of);
@@ -93,6 +93,7 @@ impl Operation for CreateKey {
             material: Material { id: made.material_id, wrapped: made.wrapped, created: now },
             public_key: made.public_key,
         });
+        key.bind_policy(bindings);
         for tag in tags {
             key.set_tag(tag);
         }
@@ -192,11 +193,14 @@ fn check_built(request: &CreateKeyRequest) -> Result<(), Fault> {
     Ok(())
 }
 
-fn policy_for(permit: &Permit<CreateKey>) -> Result<(String, KeyPolicy), Fault> {
+fn policy_for(permit: &Permit<CreateKey>) -> Result<AcceptedPolicy, Fault> {
     let bypass = permit.request().bypass_policy_lockout_safety_check.unwrap_or(false);
     match &permit.rows().policy {
         Some(proposed) => proposed.judge(bypass),
-        None => default_policy(&permit.rows().arn),
+        None => {
+            let (text, policy) = default_policy(&permit.rows().arn)?;
+            Ok(AcceptedPolicy { text, policy, bindings: Vec::new() })
+        }
     }
 }
 

@@ -7,11 +7,11 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
 use strongroom_policy::{
-    Action, IdentityPolicies, KeyPolicy, LockoutQuestion, NoFacts, PolicyError, Principal, check_length,
-    would_lock_out,
+    Action, IdentityPolicies, KeyPolicy, LockoutQuestion, NoFacts, PolicyError, PolicyIdentity,
+    PolicyPrincipal, Principal, check_length, rename_principals, would_lock_out,
 };
-use strongroom_records::{KeyRow, Loaded, Writes};
-use strongroom_types::{AccountId, KeyArn, Partition, limits};
+use strongroom_records::{KeyRow, Loaded, PolicyBinding, Writes};
+use strongroom_types::{AccountId, KeyArn, Partition, UniqueId, limits};
 use strongroom_wire::{
     ErrorKind, GetKeyPolicyReply, GetKeyPolicyRequest, ListKeyPoliciesReply, ListKeyPoliciesRequest, NoReply,
     PutKeyPolicyRequest,
@@ -33,9 +33,45 @@ pub(crate) struct PutKeyPolicy;
 /// A policy that a request proposes, read before the decision and judged after it.
 pub(crate) struct ProposedPolicy {
     text: String,
-    parsed: Result<KeyPolicy, PolicyProblem>,
+    parsed: Result<(KeyPolicy, Vec<PolicyBinding>), PolicyProblem>,
     /// Whether whoever proposes it could not change it any more.
     locks_out: bool,
+}
+
+/// A policy that may stand on its key.
+pub(crate) struct AcceptedPolicy {
+    pub(crate) text: String,
+    pub(crate) policy: KeyPolicy,
+    pub(crate) bindings: Vec<PolicyBinding>,
+}
+
+/// Who knows which principals there are.
+pub(crate) trait Directory {
+    fn has_account(&self, account: AccountId) -> Result<bool, Fault>;
+    fn unique_id(&self, identity: &PolicyIdentity) -> Result<Option<UniqueId>, Fault>;
+}
+
+impl Directory for Reader<'_> {
+    fn has_account(&self, account: AccountId) -> Result<bool, Fault> {
+        Self::has_account(self, account).map_err(fault::records)
+    }
+
+    fn unique_id(&self, identity: &PolicyIdentity) -> Result<Option<UniqueId>, Fault> {
+        Self::unique_id(self, identity).map_err(fault::records)
+    }
+}
+
+/// An account that has nothing but its root user yet.
+struct LonelyAccount(AccountId);
+
+impl Directory for LonelyAccount {
+    fn has_account(&self, account: AccountId) -> Result<bool, Fault> {
+        Ok(account == self.0)
+    }
+
+    fn unique_id(&self, _: &PolicyIdentity) -> Result<Option<UniqueId>, Fault> {
+        Ok(None)
+    }
 }
 
 enum PolicyProblem {
@@ -53,38 +89,38 @@ impl ProposedPolicy {
         row: Option<&KeyRow>,
         facts: RequestFacts<'_>,
     ) -> Result<Self, Fault> {
-        let has_account = |account| reader.has_account(account).map_err(fault::records);
-        let mut proposed = Self::parse(text, reader.region().partition(), has_account)?;
-        if let Ok(policy) = &proposed.parsed {
+        let mut proposed = Self::parse(text, reader.region().partition(), reader)?;
+        if let Ok((policy, _)) = &proposed.parsed {
             let facts = RequestFacts { policy_name: Some(DEFAULT), ..facts };
             proposed.locks_out = reader.would_lock_out(policy, arn, row, facts);
         }
         Ok(proposed)
     }
 
-    /// The same, where something else than a reader knows which accounts there are, and nobody is asked whether they
+    /// The same, where something else than a reader knows which principals there are, and nobody is asked whether they
     /// are locked out.
-    fn parse(
-        text: &str,
-        partition: Partition,
-        has_account: impl FnMut(AccountId) -> Result<bool, Fault>,
-    ) -> Result<Self, Fault> {
+    fn parse(text: &str, partition: Partition, directory: &dyn Directory) -> Result<Self, Fault> {
         let parsed = match check_length(text).and_then(|()| KeyPolicy::parse(text)) {
             Err(error) => Err(PolicyProblem::Error(error)),
-            Ok(policy) if principals_exist(&policy, partition, has_account)? => Ok(policy),
-            Ok(_) => Err(PolicyProblem::UnknownPrincipal),
+            Ok(mut policy) => match bindings(&policy, partition, directory)? {
+                None => Err(PolicyProblem::UnknownPrincipal),
+                Some(bindings) => {
+                    policy.bind(|identity| {
+                        let name = identity.binding_name();
+                        let bound = bindings.iter().find(|binding| binding.name == name)?;
+                        Some(bound.unique_id.as_str().into())
+                    });
+                    Ok((policy, bindings))
+                }
+            },
         };
         Ok(Self { text: text.to_owned(), parsed, locks_out: false })
     }
 
     /// A policy that the account's root user proposes when there is nothing of a request yet, for the key `arn`.
-    pub(crate) fn of_root(
-        text: &str,
-        arn: &KeyArn,
-        has_account: impl FnMut(AccountId) -> Result<bool, Fault>,
-    ) -> Result<Self, Fault> {
-        let mut proposed = Self::parse(text, arn.region.partition(), has_account)?;
-        if let Ok(policy) = &proposed.parsed {
+    pub(crate) fn of_root(text: &str, arn: &KeyArn) -> Result<Self, Fault> {
+        let mut proposed = Self::parse(text, arn.region.partition(), &LonelyAccount(arn.account))?;
+        if let Ok((policy, _)) = &proposed.parsed {
             let (policies, principal) = (&IdentityPolicies::default(), &Principal::AccountRoot(arn.account));
             let question = LockoutQuestion { facts: &NoFacts, key: arn, policies, principal };
             proposed.locks_out = would_lock_out(policy, &question);
@@ -92,36 +128,82 @@ impl ProposedPolicy {
         Ok(proposed)
     }
 
-    /// The policy's text and its compiled form, if it may stand on its key.
-    pub(crate) fn judge(&self, bypass_lockout_check: bool) -> Result<(String, KeyPolicy), Fault> {
-        let policy = self.parsed.as_ref().map_err(PolicyProblem::to_fault)?;
+    /// The policy, if it may stand on its key.
+    pub(crate) fn judge(&self, bypass_lockout_check: bool) -> Result<AcceptedPolicy, Fault> {
+        let (policy, bindings) = self.parsed.as_ref().map_err(PolicyProblem::to_fault)?;
         if !bypass_lockout_check && self.locks_out {
             let message = "The new key policy will not allow you to update the key policy in the future.";
             return Err(Fault::new(ErrorKind::MalformedPolicyDocument, message));
         }
-        Ok((self.text.clone(), policy.clone()))
+        let (text, policy, bindings) = (self.text.clone(), policy.clone(), bindings.clone());
+        Ok(AcceptedPolicy { text, policy, bindings })
     }
 }
 
-/// A principal must exist. Which accounts there are is known here, the rest `policy` knows.
-fn principals_exist(
+/// Which users and roles the policy means; `None` if it names a principal that does not exist.
+fn bindings(
     policy: &KeyPolicy,
     partition: Partition,
-    mut has_account: impl FnMut(AccountId) -> Result<bool, Fault>,
-) -> Result<bool, Fault> {
+    directory: &dyn Directory,
+) -> Result<Option<Vec<PolicyBinding>>, Fault> {
+    let mut bindings: Vec<PolicyBinding> = Vec::new();
     for principal in policy.principals() {
-        let mut looked_up = Ok(false);
-        let account_exists = |account| {
-            looked_up = has_account(account);
-            matches!(looked_up, Ok(true))
+        let mut fault = None;
+        let mut found = |looked_up: Result<bool, Fault>| {
+            looked_up.unwrap_or_else(|error| {
+                fault = Some(error);
+                false
+            })
         };
-        let exists = principal.exists(partition, account_exists, |_| false);
-        looked_up?;
+        let exists = match principal {
+            PolicyPrincipal::Identity(identity) if identity.partition == partition => {
+                let name = identity.binding_name();
+                match directory.unique_id(identity)? {
+                    Some(unique_id) => {
+                        if !bindings.iter().any(|binding| binding.name == name) {
+                            bindings.push(PolicyBinding { name, unique_id });
+                        }
+                        true
+                    }
+                    None => false,
+                }
+            }
+            _ => principal.exists(partition, |account| found(directory.has_account(account)), |_| false),
+        };
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
         if !exists {
-            return Ok(false);
+            return Ok(None);
         }
     }
-    Ok(true)
+    Ok(Some(bindings))
+}
+
+/// The policy's text as AWS shows it: users and roles by the ARNs that they have now, and those who are gone by their unique
+/// ids (IAM user guide, "IAM user principals").
+fn shown_text(key: &KeyRow, reader: &Reader<'_>) -> Result<String, Fault> {
+    let text = key.policy_text();
+    if key.policy_bindings().is_empty() {
+        return Ok(text.to_owned());
+    }
+    let mut failed = None;
+    let renamed = rename_principals(text, |identity| {
+        let name = identity.binding_name();
+        let bound = key.policy_bindings().iter().find(|binding| binding.name == name)?;
+        let shown = match reader.arn_of(&identity.user_id(bound.unique_id.as_str())) {
+            Ok(arn) => arn.unwrap_or_else(|| bound.unique_id.to_string()),
+            Err(error) => {
+                failed = Some(error);
+                return None;
+            }
+        };
+        (shown != identity.arn()).then_some(shown)
+    });
+    match failed {
+        Some(error) => Err(fault::records(error)),
+        None => renamed.map_err(Fault::internal),
+    }
 }
 
 impl PolicyProblem {
@@ -147,7 +229,8 @@ fn invalid_principals() -> Fault {
 
 impl Operation for GetKeyPolicy {
     type Request = GetKeyPolicyRequest;
-    type Rows = Arc<Loaded<KeyRow>>;
+    /// The policy's text.
+    type Rows = String;
     type Reply = GetKeyPolicyReply;
 
     const KIND: Kind = Kind::Read;
@@ -155,7 +238,7 @@ impl Operation for GetKeyPolicy {
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Self::Rows>, Fault> {
         let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::GetKeyPolicy)?;
         let checks = Checks::one(Check::key(Action::GetKeyPolicy, &key));
-        Ok(Targets { rows: key, checks })
+        Ok(Targets { rows: shown_text(&key, reader)?, checks })
     }
 
     fn facts(request: &Self::Request, _: Action) -> RequestFacts<'_> {
@@ -169,7 +252,7 @@ impl Operation for GetKeyPolicy {
             Some(_) => return Err(fault::no_such_policy()),
         }
         Ok(Done::reply(GetKeyPolicyReply {
-            policy: Some(permit.rows().policy_text().to_owned()),
+            policy: Some(permit.rows().clone()),
             policy_name: Some(DEFAULT.to_owned()),
         }))
     }
@@ -256,9 +339,10 @@ impl Operation for PutKeyPolicy {
             Some(_) => return Err(fault::no_such_policy()),
         }
         let bypass = request.bypass_policy_lockout_safety_check.unwrap_or(false);
-        let (text, policy) = proposed.judge(bypass)?;
+        let AcceptedPolicy { text, policy, bindings } = proposed.judge(bypass)?;
         let mut row = (***key).clone();
         row.set_policy(text, policy);
+        row.bind_policy(bindings);
         let mut writes = Writes::default();
         writes.update(key, row);
         Ok(Done { writes, ..key_changed(key) })

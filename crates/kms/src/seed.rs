@@ -27,7 +27,7 @@ use strongroom_wire::{CreateAliasRequest, CreateKeyRequest, Tag as WireTag};
 
 use crate::aliases::{self, CreateAlias};
 use crate::keys::{self, CreateKey};
-use crate::policies::ProposedPolicy;
+use crate::policies::{AcceptedPolicy, ProposedPolicy};
 use crate::tags;
 
 /// Where the records say that it comes from.
@@ -242,7 +242,8 @@ fn region_of(key: &SeedKey, regions: &[RegionName], place: Place) -> Result<Regi
 /// The account's root user proposes it, and it must not lock that user out.
 fn policy_of(text: Option<&str>, arn: &KeyArn) -> Result<(String, KeyPolicy), Fault> {
     let Some(text) = text else { return keys::default_policy(arn) };
-    ProposedPolicy::of_root(text, arn, |account| Ok(account == arn.account))?.judge(false)
+    let AcceptedPolicy { text, policy, .. } = ProposedPolicy::of_root(text, arn)?.judge(false)?;
+    Ok((text, policy))
 }
 
 fn aliases_of(names: &[String]) -> Result<Vec<AliasName>, Fault> {

@@ -823,18 +823,18 @@ fn many_grants_are_read_beside_the_event_loops_and_found() {
     deployment.assert_clean();
 }
 
-const USER: &str = "arn:aws:iam::111122223333:user/team/Bob";
-const ROLE: &str = "arn:aws:iam::444455556666:role/App";
-const SESSION: &str = "arn:aws:sts::444455556666:assumed-role/App/i-1";
+const USER: &str = "AIDAAAAAAAAAAAAAAAAAA";
+const ROLE: &str = "AROAAAAAAAAAAAAAAAAAA";
+const SESSION: &str = "AROAAAAAAAAAAAAAAAAAA:i-1";
 
-/// There are no users and roles yet, so the rows are made by hand, and asked as the pipeline asks.
+/// The rows are made by hand, and asked as the pipeline asks.
 #[test]
-fn grants_of_users_and_roles_are_found_by_their_arns() {
+fn grants_of_users_and_roles_are_found_by_their_unique_ids() {
     let (deployment, key_id, _) = with_key();
     let region = RegionName::parse(US).unwrap();
     let load = || deployment.records.key(&region, &KeyId::parse(&key_id).unwrap()).unwrap().unwrap();
-    let make = |arn: &str, operation: GrantOperation| {
-        let (loaded, grantee) = (load(), GrantPrincipal::Arn(arn.into()));
+    let make = |name: &str, operation: GrantOperation| {
+        let (loaded, grantee) = (load(), GrantPrincipal::Caller(name.into()));
         let key_id = loaded.key_id();
         let tag = GrantRow::grantee_tag(&key_id, &grantee);
         let row = GrantRow {
@@ -857,23 +857,23 @@ fn grants_of_users_and_roles_are_found_by_their_arns() {
         deployment.records.commit_blocking(writes, Vec::new()).unwrap();
         row
     };
-    let asks = |arns: &[&str], operation: GrantOperation| {
+    let asks = |names: &[&str], operation: GrantOperation| {
         let key = load();
-        arns.iter().any(|arn| match deployment.records.grantee_grants(&key, arn, false).unwrap() {
-            Readiness::Ready(grants) => grants.find(&key, arns, operation, &GrantFacts::default()).is_some(),
+        names.iter().any(|name| match deployment.records.grantee_grants(&key, name, false).unwrap() {
+            Readiness::Ready(grants) => grants.find(&key, names, operation, &GrantFacts::default()).is_some(),
             Readiness::MustRead => unreachable!("there are few"),
         })
     };
     assert!(!asks(&[USER], GrantOperation::Decrypt));
     let of_user = make(USER, GrantOperation::Decrypt);
     make(ROLE, GrantOperation::Encrypt);
-    for stranger in ["arn:aws:iam::111122223333:user/Bob", "arn:aws:iam::111122223333:root", SESSION, ROLE] {
+    for stranger in ["AIDAAAAAAAAAAAAAAAAAB", "arn:aws:iam::111122223333:root", SESSION, ROLE] {
         assert!(!asks(&[stranger], GrantOperation::Decrypt), "{stranger}");
     }
     assert!(!asks(&[USER], GrantOperation::Encrypt));
     assert!(!asks(&[SESSION], GrantOperation::Encrypt));
     assert!(asks(&[USER], GrantOperation::Decrypt));
-    // A session goes by its own ARN and by its role's.
+    // A session goes by its own name and by its role's.
     assert!(asks(&[SESSION, ROLE], GrantOperation::Encrypt));
     deployment.revoke(&key_id, &Made { id: of_user.grant_id.to_string(), token: String::new() });
     assert!(!asks(&[USER], GrantOperation::Decrypt));

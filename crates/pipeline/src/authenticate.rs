@@ -9,7 +9,7 @@ use std::sync::Arc;
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 use strongroom_policy::Principal;
-use strongroom_records::{AccessKeyRow, Loaded, PrincipalRow, RecordsError};
+use strongroom_records::{AccessKeyRow, IdentityRow, Loaded, PrincipalRow, RecordsError};
 use strongroom_sigv4::{Claim, RequestView, SignatureError, SigningKey};
 use strongroom_types::{AccessKeyId, RegionName, Timestamp};
 use strongroom_wire::{ErrorKind, WireError};
@@ -55,7 +55,7 @@ struct Session {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SigningKeyPlace {
     access_key_id: AccessKeyId,
-    version: u64,
+    version: (u64, u64),
     date: Box<str>,
     region: RegionName,
     service: &'static str,
@@ -64,7 +64,7 @@ struct SigningKeyPlace {
 /// The same, borrowed, so that a look-up allocates nothing.
 struct BorrowedPlace<'a> {
     access_key_id: &'a AccessKeyId,
-    version: u64,
+    version: (u64, u64),
     date: &'a str,
     region: &'a RegionName,
     service: &'static str,
@@ -135,7 +135,14 @@ impl Authenticator {
         let id = AccessKeyId::parse(claim.access_key_id()).map_err(|_| unknown())?;
         let row = parts.records.access_key(&id).map_err(AuthenticationError::Unreadable)?;
         let row = row.ok_or_else(unknown)?;
-        let session = self.session(&id, &row, claim.scope_date(), region, service);
+        let identity = match row.principal {
+            PrincipalRow::AccountRoot { .. } | PrincipalRow::Operator => None,
+            PrincipalRow::User { unique_id, .. } => {
+                let identity = parts.records.identity(&unique_id).map_err(AuthenticationError::Unreadable)?;
+                Some(identity.ok_or_else(unknown)?)
+            }
+        };
+        let session = self.session(&id, &row, identity.as_deref(), claim.scope_date(), (region, service));
         claim.verify(&view, &arrival.body, &session.key)?;
         Ok(session.caller.clone())
     }
@@ -153,25 +160,40 @@ impl Authenticator {
         &self,
         id: &AccessKeyId,
         row: &Loaded<AccessKeyRow>,
+        identity: Option<&Loaded<IdentityRow>>,
         date: &str,
-        region: &RegionName,
-        service: &'static str,
+        (region, service): (&RegionName, &'static str),
     ) -> Arc<Session> {
-        let place = BorrowedPlace { access_key_id: id, version: row.version(), date, region, service };
+        // A changed identity is another caller.
+        let version = (row.version(), identity.map_or(0, Loaded::version));
+        let place = BorrowedPlace { access_key_id: id, version, date, region, service };
         if let Some(session) = self.signing_keys.get(&place) {
             return session;
         }
-        let principal = match row.principal {
-            PrincipalRow::AccountRoot { account } => Principal::AccountRoot(account),
-            PrincipalRow::Operator => Principal::Operator,
+        let (id_of_key, region_of_key) = (id.clone(), region.clone());
+        let caller = match (row.principal, identity) {
+            (PrincipalRow::AccountRoot { account }, _) => {
+                Caller::new(Principal::AccountRoot(account), id_of_key, region_of_key)
+            }
+            (PrincipalRow::User { .. }, Some(user)) => Caller::with_policies(
+                Principal::User(user.to_identity()),
+                Arc::clone(user.policies()),
+                user.tags().to_vec(),
+                id_of_key,
+                region_of_key,
+            ),
+            // INVARIANT: a user without its row has been refused. Should it come here, it may do nothing.
+            (PrincipalRow::Operator | PrincipalRow::User { .. }, _) => {
+                Caller::new(Principal::Operator, id_of_key, region_of_key)
+            }
         };
         let session = Arc::new(Session {
-            caller: Caller::new(principal, id.clone(), region.clone()),
+            caller,
             key: SigningKey::derive(&row.secret, date, region.as_str(), service),
         });
         let place = SigningKeyPlace {
             access_key_id: id.clone(),
-            version: row.version(),
+            version,
             date: date.into(),
             region: region.clone(),
             service,

@@ -17,7 +17,7 @@ struct Identity {
     access_key_id: AccessKeyId,
     region: RegionName,
     arn: String,
-    policies: IdentityPolicies,
+    policies: Arc<IdentityPolicies>,
     policy_arn: String,
     tags: Vec<Tag>,
     user_id: Option<String>,
@@ -26,12 +26,12 @@ struct Identity {
 impl Caller {
     /// A caller who needs no identity policies: they would say nothing that its kind does not say already.
     pub(crate) fn new(principal: Principal, access_key_id: AccessKeyId, region: RegionName) -> Self {
-        Self::with_policies(principal, IdentityPolicies::default(), Vec::new(), access_key_id, region)
+        Self::with_policies(principal, Arc::default(), Vec::new(), access_key_id, region)
     }
 
     pub(crate) fn with_policies(
         principal: Principal,
-        policies: IdentityPolicies,
+        policies: Arc<IdentityPolicies>,
         tags: Vec<Tag>,
         access_key_id: AccessKeyId,
         region: RegionName,
@@ -79,14 +79,17 @@ impl Caller {
         &self.0.arn
     }
 
-    /// The ARNs under which a grant may name the caller as its grantee or its retiring principal: its own and, of a
-    /// session, its role's, which does not count where the session or its role is limited (see
-    /// [`Request::is_limited`](strongroom_policy::Request::is_limited)).
-    pub fn grant_arns(&self, is_limited: bool) -> Vec<&str> {
-        match self.0.principal {
-            Principal::AccountRoot(_) | Principal::User(_) => vec![self.arn()],
-            Principal::RoleSession(_) if is_limited => vec![self.arn()],
-            Principal::RoleSession(_) => vec![self.arn(), self.policy_arn()],
+    /// The names under which a grant may mean the caller as its grantee or its retiring principal (see
+    /// [`GrantPrincipal`](strongroom_policy::GrantPrincipal)): its own and, of a session, its role's, which does not count
+    /// where the session or its role is limited (see [`Request::is_limited`](strongroom_policy::Request::is_limited)).
+    pub fn grant_names(&self, is_limited: bool) -> Vec<&str> {
+        let own = self.user_id().into_iter();
+        match &self.0.principal {
+            Principal::AccountRoot(_) => vec![self.arn()],
+            Principal::User(_) => own.collect(),
+            Principal::RoleSession(session) => {
+                own.chain((!is_limited).then_some(&*session.role.unique_id)).collect()
+            }
             Principal::Operator | Principal::Service(_) => Vec::new(),
         }
     }

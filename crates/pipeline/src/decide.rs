@@ -178,8 +178,8 @@ impl Authorization<'_> {
             && let Some(operation) = open_to_grants(&asked, &decision)
         {
             let facts = Op::grant_facts(request, rows, action);
-            let arns = caller.grant_arns(asked.is_limited());
-            match reader.find_grant(key, operation, &facts, &arns, place == Place::BesideEventLoops)? {
+            let names = caller.grant_names(asked.is_limited());
+            match reader.find_grant(key, operation, &facts, &names, place == Place::BesideEventLoops)? {
                 Granted::MustRead => return Err(Stop::MustRead),
                 Granted::No => {}
                 Granted::Yes => return Ok(()),
@@ -191,7 +191,7 @@ impl Authorization<'_> {
     /// Asks the grant by whom it may be retired.
     fn may_retire(&self, asked: &Request<'_>, grant: &Grant) -> Decision {
         let question = RetireQuestion {
-            caller_arns: &self.caller.grant_arns(asked.is_limited()),
+            caller_names: &self.caller.grant_names(asked.is_limited()),
             grantee: &grant.grantee,
             issuing_account: grant.issuing_account,
             retiring: grant.retiring.as_ref(),

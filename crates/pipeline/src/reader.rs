@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use strongroom_crypto::{GrantTokenError, GrantTokenFacts};
 use strongroom_policy::{
-    Action, GrantFacts, GrantOperation, GrantPrincipal, KeyPolicy, LockoutQuestion, would_lock_out,
+    Action, GrantFacts, GrantOperation, GrantPrincipal, IdentityKind, KeyPolicy, LockoutQuestion,
+    PolicyIdentity, Principal, RoleSession, would_lock_out,
 };
 use strongroom_records::{
-    AccountKeyRow, AccountRow, AliasRow, GrantRow, KeyRow, Loaded, Readiness, Records, RecordsError,
-    RetirableRow, Seen,
+    AccountKeyRow, AccountRow, AliasRow, GrantRow, IdentityNameRow, KeyRow, Loaded, Readiness, Records,
+    RecordsError, RetirableRow, Seen,
 };
-use strongroom_types::{AccountId, AliasName, GrantId, KeyArn, KeyId, RegionName, limits};
+use strongroom_types::{
+    AccountId, AliasName, GrantId, KeyArn, KeyId, RegionName, UniqueId, UniqueIdKind, limits,
+};
 use strongroom_wire::ErrorKind;
 
 use crate::caller::Caller;
@@ -155,6 +158,38 @@ impl<'a> Reader<'a> {
     /// Whether the deployment has this account. Accounts are only ever added, so this need not be tracked.
     pub fn has_account(&self, account: AccountId) -> Result<bool, RecordsError> {
         Ok(self.records.load::<AccountRow>(&AccountRow::address(account))?.is_some())
+    }
+
+    /// The user or role that a policy names, if there is one. Identities change only while nobody serves, so this need
+    /// not be tracked.
+    pub fn unique_id(&self, named: &PolicyIdentity) -> Result<Option<UniqueId>, RecordsError> {
+        let kind = match named.kind {
+            IdentityKind::AssumedRole | IdentityKind::Role => UniqueIdKind::Role,
+            IdentityKind::User => UniqueIdKind::User,
+        };
+        let address = IdentityNameRow::address(named.account, kind, named.bare_name());
+        let Some(name) = self.records.load::<IdentityNameRow>(&address)? else { return Ok(None) };
+        let identity = self.records.identity(&name.unique_id)?;
+        // ARNs are exact in case and path, whatever the uniqueness of names says.
+        Ok(identity.filter(|identity| named.has_name(identity.path_and_name())).map(|_| name.unique_id))
+    }
+
+    /// The ARN of whom a grant names by a unique id; `None` if there is nobody with it any more.
+    pub fn arn_of(&self, name: &str) -> Result<Option<String>, RecordsError> {
+        let (id, session) = match name.split_once(':') {
+            Some((id, session)) => (id, Some(session)),
+            None => (name, None),
+        };
+        let Ok(id) = UniqueId::parse(id) else { return Ok(None) };
+        let Some(row) = self.records.identity(&id)? else { return Ok(None) };
+        let (identity, partition) = (row.to_identity(), self.region().partition());
+        Ok(Some(match (id.kind(), session) {
+            (UniqueIdKind::User, _) => Principal::User(identity).arn(partition),
+            (UniqueIdKind::Role, None) => identity.role_arn(partition),
+            (UniqueIdKind::Role, Some(session)) => {
+                Principal::RoleSession(RoleSession { role: identity, session: session.into() }).arn(partition)
+            }
+        }))
     }
 
     /// A page of an account's keys, in the order of their ids, strictly after `after`.
@@ -313,22 +348,22 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Whether a grant on the key to one of these ARNs allows the caller this. The grant that does has been seen.
+    /// Whether a grant on the key to one of these names allows the caller this. The grant that does has been seen.
     pub(crate) fn find_grant(
         &mut self,
         key: &Key,
         operation: GrantOperation,
         facts: &GrantFacts<'_>,
-        arns: &[&str],
+        names: &[&str],
         may_read_many: bool,
     ) -> Result<Granted, Fault> {
-        for arn in arns {
-            let readiness = self.records.grantee_grants(key, arn, may_read_many);
+        for name in names {
+            let readiness = self.records.grantee_grants(key, name, may_read_many);
             let grants = match readiness.map_err(Fault::internal)? {
                 Readiness::MustRead => return Ok(Granted::MustRead),
                 Readiness::Ready(grants) => grants,
             };
-            if let Some(grant) = grants.find(key, arns, operation, facts) {
+            if let Some(grant) = grants.find(key, names, operation, facts) {
                 if let Some(seen) = &mut self.seen {
                     seen.push(grant.seen());
                 }

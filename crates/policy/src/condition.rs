@@ -137,10 +137,15 @@ impl Operand {
                     Matched::No
                 }
             },
-            Self::Text(patterns) => {
-                let text = ValueText::new(value);
-                Matched::any(patterns, |pattern| pattern.matches(text.as_bytes(), facts))
-            }
+            Self::Text(patterns) => match value {
+                Value::Text(text) => {
+                    Matched::any(patterns, |pattern| pattern.matches(text.as_bytes(), facts))
+                }
+                Value::Account(_) | Value::Bool(_) | Value::Integer(_) | Value::Ip(_) | Value::Time(_) => {
+                    let text = ValueText::new(value);
+                    Matched::any(patterns, |pattern| pattern.matches(text.as_bytes(), facts))
+                }
+            },
             Self::Binary(values) => match value {
                 Value::Text(text) => values.iter().any(|wanted| **wanted == *text).into(),
                 Value::Account(_) | Value::Bool(_) | Value::Integer(_) | Value::Ip(_) | Value::Time(_) => {

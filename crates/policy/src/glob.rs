@@ -130,11 +130,21 @@ impl Pattern {
             return false;
         }
         let walk = Walk { case: self.case, resolved, text };
+        let Some((last, between)) = self.after_stars.split_last() else {
+            return match &*self.first {
+                // Most texts are literal.
+                [Part::Bytes(bytes)] => walk.equals(text, bytes),
+                first => walk.forward(first, 0) == Some(text.len()),
+            };
+        };
         let Some(mut at) = walk.forward(&self.first, 0) else { return false };
-        let Some((last, between)) = self.after_stars.split_last() else { return at == text.len() };
         for segment in between {
             at = loop {
                 step();
+                at = match walk.candidate(segment, at) {
+                    Some(place) => place,
+                    None => return false,
+                };
                 if let Some(end) = walk.forward(segment, at) {
                     break end;
                 }
@@ -167,6 +177,22 @@ impl Walk<'_> {
             let end = at.checked_add(wanted.len())?;
             self.equals(self.text.get(at..end)?, wanted).then_some(end)
         })
+    }
+
+    /// The first place from `at` on where a segment may begin: for one that begins with a literal, where its first byte is.
+    fn candidate(&self, segment: &[Part], at: usize) -> Option<usize> {
+        let Some(&wanted) = segment.first().and_then(|part| match part {
+            Part::Bytes(bytes) => bytes.first(),
+            Part::AnyCharacter | Part::Variable(_) => None,
+        }) else {
+            return Some(at);
+        };
+        let rest = self.text.get(at..)?;
+        let found = match self.case {
+            Case::Exact => rest.iter().position(|byte| *byte == wanted),
+            Case::Ignored => rest.iter().position(|byte| byte.to_ascii_lowercase() == wanted),
+        };
+        found.map(|offset| at + offset)
     }
 
     /// Where a segment that ends the text begins.

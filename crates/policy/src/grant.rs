@@ -66,8 +66,9 @@ impl GrantOperation {
 /// Whom a grant names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum GrantPrincipal {
-    /// An account's root user, a user, a role or a session, by its ARN.
-    Arn(Box<str>),
+    /// Somebody of an account: the root user by its ARN; a user, a role or a session by what `aws:userid` says of it, so
+    /// that another one of the same name is not meant. The two cannot be taken for one another.
+    Caller(Box<str>),
     /// An AWS service. No caller is one.
     Service(Box<str>),
 }
@@ -75,13 +76,13 @@ pub enum GrantPrincipal {
 impl GrantPrincipal {
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Arn(text) | Self::Service(text) => text,
+            Self::Caller(text) | Self::Service(text) => text,
         }
     }
 
-    /// Whether a caller with these ARNs is meant.
-    pub fn is_one_of(&self, caller_arns: &[&str]) -> bool {
-        matches!(self, Self::Arn(arn) if caller_arns.contains(&&**arn))
+    /// Whether a caller who goes by these names is meant.
+    pub fn is_one_of(&self, caller_names: &[&str]) -> bool {
+        matches!(self, Self::Caller(name) if caller_names.contains(&&**name))
     }
 }
 
@@ -182,8 +183,8 @@ pub fn open_to_grants(request: &Request<'_>, decision: &Decision) -> Option<Gran
 /// Who may retire a grant (AWS KMS API reference, RetireGrant).
 #[derive(Debug, Clone, Copy)]
 pub struct RetireQuestion<'a> {
-    /// The ARNs that the caller goes by.
-    pub caller_arns: &'a [&'a str],
+    /// The names that the caller goes by in grants.
+    pub caller_names: &'a [&'a str],
     pub grantee: &'a GrantPrincipal,
     /// The account in which the grant was made.
     pub issuing_account: AccountId,
@@ -194,7 +195,7 @@ pub struct RetireQuestion<'a> {
 /// Its retiring principal; its grantee, if the grant says so; and the account in which it was made, as far as its
 /// identity policies allow. An explicit deny ends it, wherever it stands; a key policy alone cannot allow it.
 pub fn decide_retirement(request: &Request<'_>, question: &RetireQuestion<'_>) -> Decision {
-    let RetireQuestion { caller_arns, grantee, issuing_account, retiring, terms } = *question;
+    let RetireQuestion { caller_names, grantee, issuing_account, retiring, terms } = *question;
     let Resource::Key { arn, verdict, .. } = request.resource else {
         return Decision::Deny(DenyReason::ForeignKey);
     };
@@ -214,8 +215,8 @@ pub fn decide_retirement(request: &Request<'_>, question: &RetireQuestion<'_>) -
         | KeyPolicyVerdict::NoMatch => {}
     }
     let is_grantee =
-        grantee.is_one_of(caller_arns) && terms.operations.contains(&GrantOperation::RetireGrant);
-    let is_retiring = retiring.is_some_and(|retiring| retiring.is_one_of(caller_arns));
+        grantee.is_one_of(caller_names) && terms.operations.contains(&GrantOperation::RetireGrant);
+    let is_retiring = retiring.is_some_and(|retiring| retiring.is_one_of(caller_names));
     let is_issuer = account == Some(issuing_account) && request.identity.allows().is_ok();
     if account.is_some() && (is_grantee || is_retiring || is_issuer) {
         return Decision::Allow(AllowReason::Grant);

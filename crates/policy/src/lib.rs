@@ -41,7 +41,7 @@ pub use decide::{
 };
 pub use default_policy::default_key_policy;
 pub use denial::AccessDenied;
-pub use document::{Place, check_length};
+pub use document::{Place, check_length, rename_principals};
 pub use error::{PolicyError, Problem};
 pub use grant::{
     GrantConstraints, GrantFacts, GrantOperation, GrantPrincipal, GrantTerms, RetireQuestion,

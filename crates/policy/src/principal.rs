@@ -50,6 +50,11 @@ impl Identity {
     pub fn name(&self) -> &str {
         self.path_and_name.rsplit('/').next().unwrap_or_default()
     }
+
+    /// The ARN of a role.
+    pub fn role_arn(&self, partition: Partition) -> String {
+        format!("arn:{}:iam::{}:role/{}", partition.as_str(), self.account, self.path_and_name)
+    }
 }
 
 impl Principal {
@@ -79,10 +84,7 @@ impl Principal {
     /// What `aws:PrincipalArn` says: for a session, its role.
     pub fn policy_arn(&self, partition: Partition) -> String {
         match self {
-            Self::RoleSession(RoleSession { role, .. }) => {
-                let partition = partition.as_str();
-                format!("arn:{partition}:iam::{}:role/{}", role.account, role.path_and_name)
-            }
+            Self::RoleSession(RoleSession { role, .. }) => role.role_arn(partition),
             Self::AccountRoot(_) | Self::Operator | Self::Service(_) | Self::User(_) => self.arn(partition),
         }
     }
@@ -151,12 +153,51 @@ impl PolicyIdentity {
         }
     }
 
+    /// The user, role or session's role by one text, under which its unique id is kept beside a policy.
+    pub fn binding_name(&self) -> String {
+        let kind = match self.kind {
+            IdentityKind::AssumedRole => "assumed-role",
+            IdentityKind::Role => "role",
+            IdentityKind::User => "user",
+        };
+        format!("{}/{kind}/{}", self.account, self.owner_name())
+    }
+
+    /// What `aws:userid` says of it, once its unique id, or that of the session's role, is known.
+    pub fn user_id(&self, unique_id: &str) -> String {
+        match (self.kind, self.name.split_once('/')) {
+            (IdentityKind::AssumedRole, Some((_, session))) => format!("{unique_id}:{session}"),
+            _ => unique_id.to_owned(),
+        }
+    }
+
+    /// The ARN by which the policy names it.
+    pub fn arn(&self) -> String {
+        let (service, kind) = match self.kind {
+            IdentityKind::AssumedRole => ("sts", "assumed-role"),
+            IdentityKind::Role => ("iam", "role"),
+            IdentityKind::User => ("iam", "user"),
+        };
+        format!("arn:{}:{service}::{}:{kind}/{}", self.partition.as_str(), self.account, self.name)
+    }
+
+    /// The name alone, without its path.
+    pub fn bare_name(&self) -> &str {
+        self.owner_name().rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether an identity with this path and name is the one that is named.
+    pub fn has_name(&self, path_and_name: &str) -> bool {
+        match self.kind {
+            // The ARN of a session does not say the path of its role.
+            IdentityKind::AssumedRole => path_and_name.rsplit('/').next() == Some(self.owner_name()),
+            IdentityKind::Role | IdentityKind::User => *self.name == *path_and_name,
+        }
+    }
+
     fn is(&self, identity: &Identity) -> bool {
         match &self.binding {
-            Binding::ByName => match self.kind {
-                IdentityKind::AssumedRole => self.owner_name() == identity.name(),
-                IdentityKind::Role | IdentityKind::User => *self.name == *identity.path_and_name,
-            },
+            Binding::ByName => self.has_name(&identity.path_and_name),
             Binding::Id(id) => *id == identity.unique_id,
             Binding::Nobody => false,
         }
@@ -259,6 +300,13 @@ impl PolicyPrincipal {
             Self::Anyone | Self::Service(_) => true,
             // Nobody here can be one. In a NotPrincipal, too, it would say less than it seems to.
             Self::Outsider(_) => false,
+        }
+    }
+
+    pub fn as_identity(&self) -> Option<&PolicyIdentity> {
+        match self {
+            Self::Identity(identity) => Some(identity),
+            Self::Account { .. } | Self::Anyone | Self::Outsider(_) | Self::Service(_) => None,
         }
     }
 

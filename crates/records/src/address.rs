@@ -18,6 +18,8 @@ pub enum Table {
     Deployment,
     DomainKey,
     Grant,
+    Identity,
+    IdentityName,
     Key,
     OrphanedGrants,
     Outbox,
@@ -26,7 +28,7 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AccessKey,
         Self::Account,
         Self::AccountKey,
@@ -34,6 +36,8 @@ impl Table {
         Self::Deployment,
         Self::DomainKey,
         Self::Grant,
+        Self::Identity,
+        Self::IdentityName,
         Self::Key,
         Self::OrphanedGrants,
         Self::Outbox,
@@ -50,6 +54,8 @@ impl Table {
             Self::Deployment => "deployment",
             Self::DomainKey => "domain-key",
             Self::Grant => "grant",
+            Self::Identity => "identity",
+            Self::IdentityName => "identity-name",
             Self::Key => "key",
             Self::OrphanedGrants => "orphaned-grants",
             Self::Outbox => "outbox",

@@ -1,6 +1,6 @@
 //! The caches of one process: which tables are kept in memory, and how a committed change reaches them.
 
-use strongroom_types::{AccessKeyId, AccountId, AliasName, KeyId, RegionName};
+use strongroom_types::{AccessKeyId, AccountId, AliasName, KeyId, RegionName, UniqueId};
 
 use crate::address::{Address, RowScope, Table};
 use crate::cache::RowCache;
@@ -8,18 +8,21 @@ use crate::grants::GrantCache;
 use crate::tables::access_key::AccessKeyRow;
 use crate::tables::alias::AliasRow;
 use crate::tables::grant::GrantRow;
+use crate::tables::identity::IdentityRow;
 use crate::tables::key::KeyRow;
 use crate::tables::outbox::OutboxRow;
 use crate::writes::{Kept, Loaded, Mark};
 
 pub(crate) type KeyCache = RowCache<(RegionName, KeyId), Loaded<KeyRow>>;
 pub(crate) type AliasCache = RowCache<(RegionName, AccountId, AliasName), Loaded<AliasRow>>;
+pub(crate) type IdentityCache = RowCache<UniqueId, Loaded<IdentityRow>>;
 pub(crate) type AccessKeyCache = RowCache<AccessKeyId, Loaded<AccessKeyRow>>;
 
 pub(crate) struct Caches {
     pub(crate) access_keys: AccessKeyCache,
     pub(crate) aliases: AliasCache,
     pub(crate) grants: GrantCache,
+    pub(crate) identities: IdentityCache,
     pub(crate) keys: KeyCache,
 }
 
@@ -35,6 +38,7 @@ impl Caches {
             access_keys: RowCache::new(rows_max),
             aliases: RowCache::new(rows_max),
             grants: GrantCache::default(),
+            identities: RowCache::new(rows_max),
             keys: RowCache::new(rows_max),
         }
     }
@@ -71,6 +75,9 @@ impl Caches {
                     self.access_keys.apply(id, Some(Loaded::new(address, mark, row)));
                 }
             }
+            Some((mark, Kept::Identity(row))) => {
+                self.identities.apply(row.unique_id(), Some(Loaded::new(address, mark, *row)));
+            }
             Some((mark, Kept::Outbox(row))) => return Some(Loaded::new(address, mark, row)),
             Some((_, Kept::Nowhere)) => {}
             Some((_, Kept::Unread)) | None => self.forget(&address),
@@ -83,6 +90,9 @@ impl Caches {
         let RowScope::Region(region) = address.scope() else {
             if let (Table::AccessKey, Ok(id)) = (address.table(), AccessKeyId::parse(address.rest())) {
                 self.access_keys.apply(id, None);
+            }
+            if let (Table::Identity, Ok(id)) = (address.table(), UniqueId::parse(address.rest())) {
+                self.identities.apply(id, None);
             }
             return;
         };
@@ -108,6 +118,8 @@ impl Caches {
             | Table::Deployment
             | Table::DomainKey
             | Table::OrphanedGrants
+            | Table::Identity
+            | Table::IdentityName
             | Table::Outbox
             | Table::Retirable
             | Table::State => {}

@@ -23,6 +23,8 @@ use crate::tables::alias::AliasRow;
 use crate::tables::deployment::DeploymentRow;
 use crate::tables::domain_key::DomainKeyRow;
 use crate::tables::grant::GrantRow;
+use crate::tables::identity::IdentityRow;
+use crate::tables::identity_name::IdentityNameRow;
 use crate::tables::key::KeyRow;
 use crate::tables::orphaned_grants::OrphanedGrantsRow;
 use crate::tables::outbox::OutboxRow;
@@ -143,6 +145,14 @@ impl<'a> Check<'a> {
                 Some(index) => return self.retirable(&index),
                 None => None,
             },
+            Table::Identity => match self.opens::<IdentityRow>(&address, row) {
+                Some(identity) => return self.identity(&identity),
+                None => None,
+            },
+            Table::IdentityName => match self.opens::<IdentityNameRow>(&address, row) {
+                Some(name) => return self.identity_name(&name),
+                None => None,
+            },
             Table::Key => match self.opens::<KeyRow>(&address, row) {
                 Some(key) => return self.key(&key),
                 None => None,
@@ -255,6 +265,27 @@ impl<'a> Check<'a> {
                 count = count.saturating_add(u32::from(grant.is_some_and(|grant| grant.is_of(key))));
             }
         }
+    }
+
+    fn identity(&mut self, identity: &Loaded<IdentityRow>) -> Result<(), RecordsError> {
+        let (id, name) = (identity.unique_id(), identity.name());
+        let address = IdentityNameRow::address(identity.account(), id.kind(), name);
+        if self.other::<IdentityNameRow>(&address)?.is_none_or(|name| name.unique_id != id) {
+            self.report.problem(format!("identity row `{}` has no name of its own", identity.address()));
+        }
+        Ok(())
+    }
+
+    fn identity_name(&mut self, name: &Loaded<IdentityNameRow>) -> Result<(), RecordsError> {
+        let identity = self.other::<IdentityRow>(&IdentityRow::address(&name.unique_id))?;
+        let agrees = identity.is_some_and(|identity| {
+            let id = identity.unique_id();
+            IdentityNameRow::address(identity.account(), id.kind(), identity.name()) == *name.address()
+        });
+        if !agrees {
+            self.report.problem(format!("name row `{}` has no identity", name.address()));
+        }
+        Ok(())
     }
 
     fn key(&mut self, key: &Loaded<KeyRow>) -> Result<(), RecordsError> {

@@ -331,7 +331,7 @@ pub(crate) mod serial {
     }
 }
 
-/// `[0, ARN]` or `[1, service]`.
+/// `[0, name of a caller]` or `[1, service]`.
 pub(crate) mod grant_principal {
     use strongroom_policy::GrantPrincipal;
 
@@ -343,7 +343,7 @@ pub(crate) mod grant_principal {
         _: &mut C,
     ) -> Result<(), EncodeError<W::Error>> {
         let (kind, text) = match value {
-            GrantPrincipal::Arn(text) => (0, text),
+            GrantPrincipal::Caller(text) => (0, text),
             GrantPrincipal::Service(text) => (1, text),
         };
         e.array(2)?.u8(kind)?.str(text)?.ok()
@@ -355,7 +355,7 @@ pub(crate) mod grant_principal {
             return Err(bad());
         }
         match (d.u8()?, d.str()?) {
-            (0, text) => Ok(GrantPrincipal::Arn(text.into())),
+            (0, text) => Ok(GrantPrincipal::Caller(text.into())),
             (1, text) => Ok(GrantPrincipal::Service(text.into())),
             _ => Err(bad()),
         }
@@ -468,5 +468,64 @@ pub(crate) mod grant_terms {
             pairs.push((d.str()?.to_owned(), d.str()?.to_owned()));
         }
         EncryptionContext::new(pairs).map_err(|_| bad())
+    }
+}
+
+pub(crate) mod unique_id {
+    use strongroom_types::UniqueId;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &UniqueId,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.str(value.as_str())?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<UniqueId, DecodeError> {
+        UniqueId::parse(d.str()?).map_err(|_| DecodeError::message("bad unique id"))
+    }
+}
+
+/// Users and roles that a policy names, and which ones are meant. None: the field is not written.
+pub(crate) mod bindings {
+    use strongroom_types::UniqueId;
+
+    use super::*;
+    use crate::tables::key::PolicyBinding;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &[PolicyBinding],
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.array(value.len() as u64)?;
+        value.iter().try_for_each(|binding| {
+            e.array(2)?.str(&binding.name)?.str(binding.unique_id.as_str())?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<PolicyBinding>, DecodeError> {
+        let bad = || DecodeError::message("bad bindings");
+        let count = d.array()?.ok_or_else(bad)?;
+        let binding = |d: &mut Decoder<'_>| {
+            if d.array()? != Some(2) {
+                return Err(bad());
+            }
+            let name = d.str()?.to_owned();
+            Ok(PolicyBinding { name, unique_id: UniqueId::parse(d.str()?).map_err(|_| bad())? })
+        };
+        (0..count).map(|_| binding(d)).collect()
+    }
+
+    pub(crate) fn nil() -> Option<Vec<PolicyBinding>> {
+        Some(Vec::new())
+    }
+
+    pub(crate) fn is_nil(value: &[PolicyBinding]) -> bool {
+        value.is_empty()
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use strongroom_crypto::{Keyring, KeyringEntry};
 use strongroom_store::{Batch, BatchOutcome, Expect, Op, Precondition, Store};
-use strongroom_types::{AccessKeyId, AccountId, AliasName, Env, KeyId, RegionName, limits};
+use strongroom_types::{AccessKeyId, AccountId, AliasName, Env, KeyId, RegionName, UniqueId, limits};
 use tokio::sync::oneshot;
 
 use crate::address::{Address, RowScope};
@@ -23,6 +23,7 @@ use crate::tables::Row;
 use crate::tables::access_key::AccessKeyRow;
 use crate::tables::alias::AliasRow;
 use crate::tables::deployment::DeploymentRow;
+use crate::tables::identity::IdentityRow;
 use crate::tables::key::KeyRow;
 use crate::tables::outbox::OutboxRow;
 use crate::tables::state::StateRow;
@@ -267,6 +268,11 @@ impl Records {
 
     pub(crate) fn grant_cache(&self) -> &GrantCache {
         &self.caches.grants
+    }
+
+    /// A user or a role, from memory if it is there.
+    pub fn identity(&self, id: &UniqueId) -> Result<Option<Arc<Loaded<IdentityRow>>>, RecordsError> {
+        self.caches.identities.get_or_load(id, || self.load(&IdentityRow::address(id)))
     }
 
     /// Any row, from the store.

@@ -261,6 +261,8 @@ impl Records {
             | Table::DomainKey
             | Table::OrphanedGrants
             | Table::Retirable
+            | Table::Identity
+            | Table::IdentityName
             | Table::State => {
                 let opened = self.keyring.open_row(&cell(&address, row.version), &row.value);
                 let plain =

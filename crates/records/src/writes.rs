@@ -12,6 +12,7 @@ use crate::tables::Row;
 use crate::tables::access_key::AccessKeyRow;
 use crate::tables::alias::AliasRow;
 use crate::tables::grant::GrantRow;
+use crate::tables::identity::IdentityRow;
 use crate::tables::key::KeyRow;
 use crate::tables::outbox::OutboxRow;
 
@@ -127,6 +128,7 @@ pub enum Kept {
     AccessKey(AccessKeyRow),
     Alias(AliasRow),
     Grant(Box<GrantRow>),
+    Identity(Box<IdentityRow>),
     Key(Box<KeyRow>),
     Nowhere,
     Outbox(OutboxRow),

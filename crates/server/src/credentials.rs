@@ -12,9 +12,9 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use strongroom_audit::{Field, Value};
-use strongroom_records::{AccessKeyRow, AccountRow, Loaded, PrincipalRow, Writes};
+use strongroom_records::{AccessKeyRow, AccountRow, Loaded, PrincipalRow, Records, Writes};
 use strongroom_types::limits::{ACCESS_KEYS_PER_PRINCIPAL_MAX, SCAN_ROWS_MAX};
-use strongroom_types::{AccessKeyId, AccountId, Timestamp};
+use strongroom_types::{AccessKeyId, AccountId, Timestamp, UniqueId};
 
 use crate::assembly::{AskPassphrase, NewCredential, Places, io_at};
 use crate::credentials_file::{CredentialsDraft, PROFILE_OPERATOR, PROFILE_ROOT, names_access_key};
@@ -33,8 +33,10 @@ pub enum PrincipalName {
 pub struct AccessKey {
     pub created: Timestamp,
     pub id: String,
-    /// `None` is the operator.
+    /// `None` is the operator, or a user.
     pub root_of: Option<AccountId>,
+    /// The unique id of the user whose it is.
+    pub user: Option<UniqueId>,
 }
 
 /// What a new access key has replaced or stands beside.
@@ -57,10 +59,12 @@ impl Credentials {
         Ok(Self { file: places.credentials(), offline: Offline::open(places, passphrase)? })
     }
 
-    /// The operator's first, then those of the accounts' root users, the oldest first.
+    /// The operator's first, then those of the accounts' root users, then those of users, the oldest first.
     pub fn list(&self) -> Result<Vec<AccessKey>, OfflineError> {
         let mut keys: Vec<AccessKey> = self.rows()?.iter().map(shown).collect();
-        keys.sort_by(|a, b| (a.root_of, a.created, &a.id).cmp(&(b.root_of, b.created, &b.id)));
+        keys.sort_by(|a, b| {
+            (a.user, a.root_of, a.created, &a.id).cmp(&(b.user, b.root_of, b.created, &b.id))
+        });
         Ok(keys)
     }
 
@@ -156,7 +160,7 @@ impl Credentials {
             PrincipalRow::AccountRoot { account } if self.accounts()?.first() == Some(&account) => {
                 PROFILE_ROOT.to_owned()
             }
-            PrincipalRow::AccountRoot { account } => account.to_string(),
+            PrincipalRow::AccountRoot { account } | PrincipalRow::User { account, .. } => account.to_string(),
         })
     }
 
@@ -173,25 +177,33 @@ impl Credentials {
     }
 
     fn rows(&self) -> Result<Vec<Loaded<AccessKeyRow>>, OfflineError> {
-        let records = &self.offline.running.records;
-        let mut rows: Vec<Loaded<AccessKeyRow>> = Vec::new();
-        loop {
-            let after = rows.last().map(|row| row.address().as_str());
-            let page = records.scan("access-key/global/", after, SCAN_ROWS_MAX)?;
-            if page.is_empty() {
-                return Ok(rows);
-            }
-            rows.extend(page);
+        access_key_rows(&self.offline.running.records)
+    }
+}
+
+/// All access keys of a deployment.
+pub(crate) fn access_key_rows(records: &Records) -> Result<Vec<Loaded<AccessKeyRow>>, OfflineError> {
+    let mut rows: Vec<Loaded<AccessKeyRow>> = Vec::new();
+    loop {
+        let after = rows.last().map(|row| row.address().as_str());
+        let page = records.scan("access-key/global/", after, SCAN_ROWS_MAX)?;
+        if page.is_empty() {
+            return Ok(rows);
         }
+        rows.extend(page);
     }
 }
 
 fn shown(row: &Loaded<AccessKeyRow>) -> AccessKey {
     let root_of = match row.principal {
         PrincipalRow::AccountRoot { account } => Some(account),
-        PrincipalRow::Operator => None,
+        PrincipalRow::Operator | PrincipalRow::User { .. } => None,
     };
-    AccessKey { created: row.created, id: row.access_key_id.clone(), root_of }
+    let user = match row.principal {
+        PrincipalRow::User { unique_id, .. } => Some(unique_id),
+        PrincipalRow::AccountRoot { .. } | PrincipalRow::Operator => None,
+    };
+    AccessKey { created: row.created, id: row.access_key_id.clone(), root_of, user }
 }
 
 fn principal_details(principal: PrincipalRow) -> Vec<Field<'static>> {
@@ -201,5 +213,8 @@ fn principal_details(principal: PrincipalRow) -> Vec<Field<'static>> {
             vec![named("root".to_owned()), (Cow::Borrowed("accountId"), Value::from(account.to_string()))]
         }
         PrincipalRow::Operator => vec![named("operator".to_owned())],
+        PrincipalRow::User { account, unique_id } => {
+            vec![named(unique_id.to_string()), (Cow::Borrowed("accountId"), Value::from(account.to_string()))]
+        }
     }
 }

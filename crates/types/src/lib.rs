@@ -18,6 +18,7 @@ mod region;
 mod secret;
 mod tag;
 mod time;
+mod unique_id;
 
 pub use arn::{AliasArn, KeyArn};
 pub use context::{EncryptionContext, EncryptionContextError};
@@ -31,3 +32,4 @@ pub use region::{Partition, RegionName};
 pub use secret::{Credential, Plaintext};
 pub use tag::{Tag, TagKey, TagValue};
 pub use time::{Monotonic, Timestamp};
+pub use unique_id::{UniqueId, UniqueIdKind};

@@ -24,6 +24,13 @@ pub const ENCRYPTION_CONTEXT_BYTES_MAX: usize = 8192;
 pub const POLICY_CHARACTERS_MAX: usize = 32_768;
 /// Policy variables in one text of a policy. Ours: their values are kept on the stack while the text is matched.
 pub const POLICY_VARIABLES_PER_TEXT_MAX: usize = 8;
+/// Policies of one user or role, and bytes of each. Ours: they must fit into a row together; AWS's own quotas are
+/// smaller (IAM user guide, "IAM and AWS STS quotas").
+pub const IDENTITY_POLICIES_MAX: usize = 10;
+pub const IDENTITY_POLICY_BYTES_MAX: usize = 10_240;
+/// Names and paths of users and roles (IAM user guide, "IAM and AWS STS quotas").
+pub const IDENTITY_NAME_CHARACTERS_MAX: usize = 64;
+pub const IDENTITY_PATH_CHARACTERS_MAX: usize = 512;
 /// Aliases of one key (AWS KMS developer guide, resource quotas).
 pub const ALIASES_PER_KEY_MAX: usize = 50;
 /// Tags of one key (AWS KMS developer guide, resource quotas).
@@ -73,6 +80,8 @@ pub const DELETION_WINDOW_DAYS_MAX: u32 = 30;
 
 /// Keys that `init` makes from a seed.
 pub const SEED_KEYS_MAX: usize = 500;
+/// A line of `strongroom policy evaluate`.
+pub const POLICY_QUESTION_BYTES_MAX: usize = 1024 * 1024;
 /// A seed.
 pub const SEED_BYTES_MAX: usize = 1024 * 1024;
 

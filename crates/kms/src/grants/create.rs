@@ -65,8 +65,8 @@ impl Principals {
         let mut look_up = |named, path| match named {
             Named::Service(text) => service(text, path),
             Named::Arn(text) => {
-                let named = NamedPrincipal::parse(text, reader.region());
-                if !named.exists(reader)? {
+                let named = NamedPrincipal::read(text, reader)?;
+                if !named.exists {
                     unknown.get_or_insert_with(|| text.to_owned());
                 }
                 Ok(named.principal)
@@ -91,7 +91,7 @@ impl NewGrant {
         let account = self.issuing_account.to_string();
         let kind = match &self.retiring {
             None => "",
-            Some(GrantPrincipal::Arn(_)) => "arn",
+            Some(GrantPrincipal::Caller(_)) => "arn",
             Some(GrantPrincipal::Service(_)) => "service",
         };
         let retiring = self.retiring.as_ref().map(GrantPrincipal::as_str).unwrap_or_default();

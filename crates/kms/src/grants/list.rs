@@ -9,7 +9,7 @@ use strongroom_records::{GrantRow, Loaded};
 use strongroom_types::{AccountId, GrantId, limits};
 use strongroom_wire::{ListGrantsReply, ListGrantsRequest, ListRetirableGrantsRequest};
 
-use super::{Grant, Key, Named, NamedPrincipal, entry, one_of, parse_id, push_text, service};
+use super::{Grant, Key, Named, NamedPrincipal, Names, entry, one_of, parse_id, push_text, service};
 use crate::fault;
 use crate::lookup::{self, Accept};
 use crate::paging::{List, page_size};
@@ -32,7 +32,7 @@ impl Filter {
             ("GranteePrincipal", "GranteeServicePrincipal"),
         )?;
         let grantee = match grantee {
-            Some(Named::Arn(text)) => Some(NamedPrincipal::parse(text, reader.region()).principal),
+            Some(Named::Arn(text)) => Some(NamedPrincipal::read(text, reader)?.principal),
             Some(Named::Service(text)) => Some(service(text, "granteeServicePrincipal")?),
             None => None,
         };
@@ -45,6 +45,7 @@ pub(crate) struct GrantPage {
     account: AccountId,
     key: Key,
     grants: Vec<Loaded<GrantRow>>,
+    names: Names,
     truncated: bool,
 }
 
@@ -81,7 +82,8 @@ impl Operation for ListGrants {
         };
         let truncated = grants.len() > size;
         grants.truncate(size);
-        Ok(Targets { rows: GrantPage { account, key, grants, truncated }, checks })
+        let names = Names::read(grants.iter().map(|grant| &**grant), reader)?;
+        Ok(Targets { rows: GrantPage { account, key, grants, names, truncated }, checks })
     }
 
     fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
@@ -97,7 +99,7 @@ impl Operation for ListGrants {
             _ => None,
         };
         Ok(Done::reply(ListGrantsReply {
-            grants: Some(page.grants.iter().map(|grant| entry(grant, &page.key)).collect()),
+            grants: Some(page.grants.iter().map(|grant| entry(grant, &page.key, &page.names)).collect()),
             next_marker,
             truncated: Some(page.truncated),
         }))
@@ -152,6 +154,8 @@ fn list_of<'a>(
 pub(crate) struct RetirablePage {
     account: AccountId,
     grants: Vec<(Key, Grant)>,
+    names: Names,
+    retiring: GrantPrincipal,
     /// Where the next page begins; `None` if there is none.
     last: Option<String>,
 }
@@ -184,9 +188,13 @@ impl Operation for ListRetirableGrants {
             grants.truncate(size);
             last = grants.last().map(|(place, ..)| place.clone());
         }
-        let grants = grants.into_iter().map(|(_, key, grant)| (key, grant)).collect();
+        let grants: Vec<_> = grants.into_iter().map(|(_, key, grant)| (key, grant)).collect();
+        let names = Names::read(grants.iter().map(|(_, grant)| &***grant), reader)?;
         let check = Check::Account { action: Action::ListRetirableGrants };
-        Ok(Targets { rows: RetirablePage { account, grants, last }, checks: Checks::one(check) })
+        Ok(Targets {
+            rows: RetirablePage { account, grants, names, retiring, last },
+            checks: Checks::one(check),
+        })
     }
 
     fn facts(_: &Self::Request, _: Action) -> RequestFacts<'_> {
@@ -197,13 +205,12 @@ impl Operation for ListRetirableGrants {
         let page = permit.rows();
         let next_marker = match &page.last {
             Some(last) => {
-                let retiring = retiring_of(permit.request(), permit.caller().region())?.principal;
-                Some(retirable_list(permit.caller(), page.account, &retiring).seal(last, world)?)
+                Some(retirable_list(permit.caller(), page.account, &page.retiring).seal(last, world)?)
             }
             None => None,
         };
         Ok(Done::reply(ListGrantsReply {
-            grants: Some(page.grants.iter().map(|(key, grant)| entry(grant, key)).collect()),
+            grants: Some(page.grants.iter().map(|(key, grant)| entry(grant, key, &page.names)).collect()),
             truncated: Some(next_marker.is_some()),
             next_marker,
         }))
@@ -218,20 +225,17 @@ impl Operation for ListRetirableGrants {
     }
 }
 
-fn retiring_of(
-    request: &ListRetirableGrantsRequest,
-    region: &strongroom_types::RegionName,
-) -> Result<NamedPrincipal, Fault> {
+fn retiring_of(request: &ListRetirableGrantsRequest, reader: &Reader<'_>) -> Result<NamedPrincipal, Fault> {
     let named = one_of(
         request.retiring_principal.as_ref(),
         request.retiring_service_principal.as_ref(),
         ("RetiringPrincipal", "RetiringServicePrincipal"),
     )?;
     match named {
-        Some(Named::Arn(text)) => Ok(NamedPrincipal::parse(text, region)),
+        Some(Named::Arn(text)) => NamedPrincipal::read(text, reader),
         Some(Named::Service(text)) => {
             let principal = service(text, "retiringServicePrincipal")?;
-            Ok(NamedPrincipal { principal, parsed: None })
+            Ok(NamedPrincipal { principal, parsed: None, exists: true })
         }
         None => {
             let message = "Please specify either RetiringPrincipal or RetiringServicePrincipal.";
@@ -247,7 +251,7 @@ fn own_retiring(
     account: AccountId,
     reader: &Reader<'_>,
 ) -> Result<GrantPrincipal, Fault> {
-    let NamedPrincipal { principal, parsed } = retiring_of(request, reader.region())?;
+    let NamedPrincipal { principal, parsed, exists: _ } = retiring_of(request, reader)?;
     let owner = match parsed {
         Some(
             PolicyPrincipal::Account { account, .. }
@@ -259,7 +263,7 @@ fn own_retiring(
     };
     match (&principal, owner) {
         (_, Some(owner)) if owner == account => Ok(principal),
-        (GrantPrincipal::Arn(text), None) => Err(fault::unknown_principal(text)),
+        (GrantPrincipal::Caller(text), None) => Err(fault::unknown_principal(text)),
         _ => Err(lookup::not_allowed(reader, Action::ListRetirableGrants)),
     }
 }

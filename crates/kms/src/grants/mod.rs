@@ -7,13 +7,14 @@ mod create;
 mod end;
 mod list;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use strongroom_audit::Value;
 use strongroom_pipeline::{Fault, Reader};
 use strongroom_policy::{GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms, PolicyPrincipal};
 use strongroom_records::{GrantRow, KeyRow, Loaded};
-use strongroom_types::{EncryptionContext, KeySpec, KeyUsage, RegionName, limits};
+use strongroom_types::{EncryptionContext, KeySpec, KeyUsage, limits};
 use strongroom_wire as wire;
 
 pub(crate) use self::create::CreateGrant;
@@ -24,38 +25,59 @@ use crate::fault;
 type Key = Arc<Loaded<KeyRow>>;
 type Grant = Arc<Loaded<GrantRow>>;
 
-/// A principal that a request names by its ARN, as grants keep it: an account is its root user.
+/// A principal that a request names by its ARN, as grants keep it: an account is its root user; a user or a role is the one
+/// that has the name now.
 struct NamedPrincipal {
     principal: GrantPrincipal,
     /// `None` for a text that can name nobody.
     parsed: Option<PolicyPrincipal>,
+    /// Whether there is such a principal.
+    exists: bool,
 }
 
 impl NamedPrincipal {
-    fn parse(text: &str, region: &RegionName) -> Self {
+    fn read(text: &str, reader: &Reader<'_>) -> Result<Self, Fault> {
+        let here = reader.region().partition();
         let parsed = PolicyPrincipal::parse_aws(text).filter(|parsed| *parsed != PolicyPrincipal::Anyone);
-        let arn = match &parsed {
+        let (name, exists) = match &parsed {
             Some(PolicyPrincipal::Account { account, partition }) => {
-                let partition = partition.unwrap_or(region.partition()).as_str();
-                format!("arn:{partition}:iam::{account}:root")
+                let partition = partition.unwrap_or(here);
+                let exists = partition == here && reader.has_account(*account).map_err(fault::records)?;
+                (format!("arn:{}:iam::{account}:root", partition.as_str()), exists)
             }
-            _ => text.to_owned(),
+            Some(PolicyPrincipal::Identity(identity)) if identity.partition == here => {
+                match reader.unique_id(identity).map_err(fault::records)? {
+                    Some(id) => (identity.user_id(id.as_str()), true),
+                    None => (text.to_owned(), false),
+                }
+            }
+            // A unique id finds the grants of one who is gone.
+            Some(_) | None => (text.to_owned(), false),
         };
-        Self { principal: GrantPrincipal::Arn(arn.into()), parsed }
+        Ok(Self { principal: GrantPrincipal::Caller(name.into()), parsed, exists })
+    }
+}
+
+/// The ARNs that those named in some grants have now.
+struct Names(HashMap<Box<str>, String>);
+
+impl Names {
+    fn read<'a>(grants: impl Iterator<Item = &'a GrantRow>, reader: &Reader<'_>) -> Result<Self, Fault> {
+        let mut names = HashMap::new();
+        for principal in grants.flat_map(|grant| [&grant.grantee].into_iter().chain(&grant.retiring)) {
+            let GrantPrincipal::Caller(name) = principal else { continue };
+            if !names.contains_key(name)
+                && let Some(arn) = reader.arn_of(name).map_err(fault::records)?
+            {
+                names.insert(name.clone(), arn);
+            }
+        }
+        Ok(Self(names))
     }
 
-    /// Whether there is such a principal.
-    fn exists(&self, reader: &Reader<'_>) -> Result<bool, Fault> {
-        let Some(parsed) = &self.parsed else { return Ok(false) };
-        let mut looked_up = Ok(false);
-        let account_exists = |account| {
-            looked_up = reader.has_account(account).map_err(fault::records);
-            matches!(looked_up, Ok(true))
-        };
-        // There are no users and roles yet.
-        let exists = parsed.exists(reader.region().partition(), account_exists, |_| false);
-        looked_up?;
-        Ok(exists)
+    /// A root user has its ARN for a name. One who is gone is shown by the unique id, as AWS does.
+    fn shown(&self, name: &str) -> String {
+        self.0.get(name).cloned().unwrap_or_else(|| name.to_owned())
     }
 }
 
@@ -184,9 +206,9 @@ same_names! {
 }
 
 /// A grant as the lists show it.
-fn entry(grant: &GrantRow, key: &KeyRow) -> wire::GrantListEntry {
+fn entry(grant: &GrantRow, key: &KeyRow, names: &Names) -> wire::GrantListEntry {
     let named = |principal: &GrantPrincipal| match principal {
-        GrantPrincipal::Arn(arn) => (Some(arn.to_string()), None),
+        GrantPrincipal::Caller(name) => (Some(names.shown(name)), None),
         GrantPrincipal::Service(service) => (None, Some(service.to_string())),
     };
     let (grantee_principal, grantee_service_principal) = named(&grant.grantee);

@@ -6,8 +6,10 @@
 mod condition;
 mod json;
 mod place;
+mod rename;
 mod statement;
 
 pub use place::Place;
+pub use rename::rename_principals;
 pub use statement::check_length;
 pub(crate) use statement::{Document, Effect, Kind, Negatable, Statement};

@@ -244,8 +244,8 @@ fn other_resources_know_no_grants() {
 fn a_grant_is_retired_by_whom_it_names_and_by_its_account() {
     let retire = terms(&[GrantOperation::Decrypt, GrantOperation::RetireGrant], GrantConstraints::default());
     let keep = terms(&[GrantOperation::Decrypt], GrantConstraints::default());
-    let user = GrantPrincipal::Arn(USER.into());
-    let other = GrantPrincipal::Arn("arn:aws:iam::111122223333:user/Eve".into());
+    let user = GrantPrincipal::Caller(USER.into());
+    let other = GrantPrincipal::Caller("arn:aws:iam::111122223333:user/Eve".into());
     let service = GrantPrincipal::Service(USER.into());
     let owner = Principal::AccountRoot(account("111122223333"));
     let foreign = Principal::AccountRoot(account("444455556666"));
@@ -259,7 +259,7 @@ fn a_grant_is_retired_by_whom_it_names_and_by_its_account() {
         let resource = Resource::Key { arn: &key, named: KeyNamed::ByRequest, verdict };
         let request = Request { action: Action::RetireGrant, identity, principal, resource };
         let question = RetireQuestion {
-            caller_arns: &[USER],
+            caller_names: &[USER],
             grantee,
             issuing_account: account("111122223333"),
             retiring,
@@ -303,7 +303,7 @@ fn a_grant_is_retired_by_whom_it_names_and_by_its_account() {
 
 #[test]
 fn principals_are_compared_whole() {
-    let grantee = GrantPrincipal::Arn(ROOT.into());
+    let grantee = GrantPrincipal::Caller(ROOT.into());
     assert!(!grantee.is_one_of(&[]));
     assert!(!grantee.is_one_of(&[USER, "arn:aws:iam::111122223333:roo", "arn:aws:iam::111122223333:Root"]));
     assert!(!GrantPrincipal::Service(ROOT.into()).is_one_of(&[ROOT]));

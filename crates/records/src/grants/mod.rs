@@ -45,31 +45,31 @@ pub enum Readiness {
 }
 
 impl GranteeGrants {
-    /// A grant on this key that allows the operation to a caller with these ARNs.
+    /// A grant on this key that allows the operation to a caller who goes by these names.
     pub fn find(
         &self,
         key: &KeyRow,
-        caller_arns: &[&str],
+        caller_names: &[&str],
         operation: GrantOperation,
         facts: &GrantFacts<'_>,
     ) -> Option<Arc<Loaded<GrantRow>>> {
         let allows = |grant: &GrantRow| {
             // The tag only finds rows.
-            grant.is_of(key) && grant.grantee.is_one_of(caller_arns) && grant.terms.allow(operation, facts)
+            grant.is_of(key) && grant.grantee.is_one_of(caller_names) && grant.terms.allow(operation, facts)
         };
         self.0.with_index(|index| index.find(operation, facts, allows)).flatten()
     }
 }
 
 impl Records {
-    /// The grants on `key` of the principal with this ARN. `may_read_many`: whether this thread may take its time.
+    /// The grants on `key` of the principal with this name. `may_read_many`: whether this thread may take its time.
     pub fn grantee_grants(
         &self,
         key: &KeyRow,
-        arn: &str,
+        name: &str,
         may_read_many: bool,
     ) -> Result<Readiness, RecordsError> {
-        let grantee = GrantPrincipal::Arn(arn.into());
+        let grantee = GrantPrincipal::Caller(name.into());
         let tag = GrantRow::grantee_tag(&key.key_id(), &grantee);
         let place = Place { region: key.region().clone(), key_id: key.key_id(), tag };
         let cache = self.grant_cache();

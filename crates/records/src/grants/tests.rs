@@ -26,7 +26,7 @@ fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
 }
 
 fn grant(number: u64, operations: &[GrantOperation], constraints: GrantConstraints) -> Loaded<GrantRow> {
-    let grantee = GrantPrincipal::Arn(ARN.into());
+    let grantee = GrantPrincipal::Caller(ARN.into());
     let mut half = [0; 16];
     half[..8].copy_from_slice(&number.to_be_bytes());
     let grant_id = GrantId::from_halves(GrantRow::grantee_tag(&key_id(), &grantee), half);

@@ -4,7 +4,7 @@
 //! every other, and the secret is a [`Credential`] as soon as the row is opened.
 
 use minicbor::{Decode, Encode};
-use strongroom_types::{AccessKeyId, AccountId, Credential, Timestamp};
+use strongroom_types::{AccessKeyId, AccountId, Credential, Timestamp, UniqueId};
 
 use crate::address::{Address, RowScope, Table};
 use crate::codec;
@@ -36,6 +36,14 @@ pub enum PrincipalRow {
     /// The deployment's operator, who administers the service and is in no account.
     #[n(1)]
     Operator,
+    /// A user, whose row in the table `identity` says the rest.
+    #[n(2)]
+    User {
+        #[cbor(n(0), with = "codec::account_id")]
+        account: AccountId,
+        #[cbor(n(1), with = "codec::unique_id")]
+        unique_id: UniqueId,
+    },
 }
 
 impl AccessKeyRow {

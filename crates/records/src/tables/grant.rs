@@ -100,7 +100,7 @@ impl GrantRow {
 
 pub(crate) fn kind_of(principal: &GrantPrincipal) -> GranteeKind {
     match principal {
-        GrantPrincipal::Arn(_) => GranteeKind::Arn,
+        GrantPrincipal::Caller(_) => GranteeKind::Caller,
         GrantPrincipal::Service(_) => GranteeKind::Service,
     }
 }

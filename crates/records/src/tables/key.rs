@@ -18,6 +18,7 @@ use strongroom_crypto::{Keyring, PublicKey, WrappedKey};
 use strongroom_policy::KeyPolicy;
 use strongroom_types::{
     AccountId, AliasName, KeyArn, KeyId, KeySpec, KeyUsage, MaterialId, RegionName, Tag, TagKey, Timestamp,
+    UniqueId,
 };
 use zeroize::Zeroizing;
 
@@ -60,6 +61,16 @@ struct KeyFields {
     /// How many grants there are on it; none, and the field is not written.
     #[cbor(n(20), with = "codec::count", has_nil)]
     grants: u32,
+    #[cbor(n(21), with = "codec::bindings", has_nil)]
+    bindings: Vec<PolicyBinding>,
+}
+
+/// A user or a role that the policy names, and the one that had that name when the policy was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyBinding {
+    /// [`PolicyIdentity::binding_name`](strongroom_policy::PolicyIdentity::binding_name).
+    pub name: String,
+    pub unique_id: UniqueId,
 }
 
 /// A key as it stands in its row, with its policy compiled.
@@ -175,11 +186,13 @@ impl KeyRow {
                 tags: Vec::new(),
                 public_key,
                 grants: 0,
+                bindings: Vec::new(),
             },
         )
     }
 
-    fn assemble(region: RegionName, policy: KeyPolicy, fields: KeyFields) -> Self {
+    fn assemble(region: RegionName, mut policy: KeyPolicy, fields: KeyFields) -> Self {
+        bind(&mut policy, &fields.bindings);
         let arn = KeyArn { region, account: fields.account, key_id: fields.key_id };
         let arn_text = arn.to_string().into();
         Self { arn, arn_text, fields, policy: Arc::new(policy) }
@@ -316,9 +329,22 @@ impl KeyRow {
         self.fields.description = description;
     }
 
+    /// The users and roles that the policy names mean nobody until they are [bound](Self::bind_policy).
     pub fn set_policy(&mut self, text: String, policy: KeyPolicy) {
         self.fields.policy = text;
         self.policy = Arc::new(policy);
+        self.bind_policy(Vec::new());
+    }
+
+    /// Says which users and roles the policy means.
+    pub fn bind_policy(&mut self, bindings: Vec<PolicyBinding>) {
+        bind(Arc::make_mut(&mut self.policy), &bindings);
+        self.fields.bindings = bindings;
+    }
+
+    /// The users and roles that the policy means.
+    pub fn policy_bindings(&self) -> &[PolicyBinding] {
+        &self.fields.bindings
     }
 
     /// Counts one grant more.
@@ -357,6 +383,15 @@ impl KeyRow {
     pub fn remove_tag(&mut self, key: &TagKey) {
         self.fields.tags.retain(|have| have.key != *key);
     }
+}
+
+/// A name that is not among the bindings means nobody.
+fn bind(policy: &mut KeyPolicy, bindings: &[PolicyBinding]) {
+    policy.bind(|identity| {
+        let name = identity.binding_name();
+        let bound = bindings.iter().find(|binding| binding.name == name)?;
+        Some(bound.unique_id.as_str().into())
+    });
 }
 
 impl Row for KeyRow {

@@ -7,6 +7,8 @@ pub(crate) mod alias;
 pub(crate) mod deployment;
 pub(crate) mod domain_key;
 pub(crate) mod grant;
+pub(crate) mod identity;
+pub(crate) mod identity_name;
 pub(crate) mod key;
 pub(crate) mod orphaned_grants;
 pub(crate) mod outbox;

@@ -4,12 +4,15 @@
 //! changes them: a new field gets a new index.
 
 use strongroom_policy::{GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms, Principal};
-use strongroom_types::{EncryptionContext, GrantId, KeySpec, KeyUsage, MaterialId, Tag, TagKey, TagValue};
+use strongroom_types::{
+    EncryptionContext, GrantId, KeySpec, KeyUsage, MaterialId, Tag, TagKey, TagValue, UniqueId, UniqueIdKind,
+};
 
 use super::*;
 use crate::tables::Row;
 use crate::{
-    Address, DomainKeyRow, GrantRow, KeyOrigin, KeyState, OrphanedGrantsRow, RetirableRow, RowScope, StateRow,
+    Address, DomainKeyRow, GrantRow, IdentityNameRow, IdentityRow, KeyOrigin, KeyState, NamedPolicy,
+    NewIdentity, OrphanedGrantsRow, PolicyBinding, RetirableRow, RowScope, StateRow,
 };
 
 const DEPLOYMENT: &str = "a30001011b0000019b76daa80002826c65752d63656e7472616c2d316975732d656173742d31";
@@ -35,6 +38,24 @@ const KEY: &str = "\
 const DELETION_DATE_AND_TAGS: &str = "\
     0b1b0000019b76daa8010c83826b436f73742043656e7465726538373635348265456d7074796082647465616d67c3a9717569\
     7065";
+const ACCESS_KEY_OF_USER: &str = "\
+    a40074414b4941494f53464f444e4e374558414d504c45018202826c31313131323232323333333375414944414141414141\
+    4141414141414141414141410246736563726574031b0000019b76daa800";
+const USER: &str = "\
+    a70075414944414141414141414141414141414141414141016c31313131323232323333333302687465616d2f426f62031b\
+    0000019b76daa800048182647465616d637265640581a200646d61696e0178407b2253746174656d656e74223a7b22456666\
+    656374223a22416c6c6f77222c22416374696f6e223a226b6d733a2a222c225265736f75726365223a222a227d7d0678407b\
+    2253746174656d656e74223a7b22456666656374223a22416c6c6f77222c22416374696f6e223a226b6d733a2a222c225265\
+    736f75726365223a222a227d7d";
+const ROLE: &str = "\
+    a5007541524f414141414141414141414141414141414141016c3131313132323232333333330263417070031b0000019b76\
+    daa8000580";
+const IDENTITY_NAME: &str = "\
+    a10075414944414141414141414141414141414141414141";
+/// What [`KEY`] has more, with a policy that names a user.
+const BINDINGS: &str = "\
+    158182781a3131313132323232333333332f757365722f7465616d2f426f6275414944414141414141414141414141414141\
+    414141";
 const DOMAIN_KEY: &str = "a30002011b0000019b76daa80002f5";
 const GRANT: &str = "\
     a80082501234abcd12ab34cd56ef1234567890abf401582041159e8b3ba1d752f56a0f89b678921a62626262626262626262\
@@ -132,11 +153,109 @@ fn access_key_rows() {
         (AccessKeyRow::address(&access_key_id()), at("access-key/global/AKIAIOSFODNN8EXAMPLE"));
     golden(row(PrincipalRow::AccountRoot { account: account() }), &here, &elsewhere, ACCESS_KEY_OF_ROOT);
     golden(row(PrincipalRow::Operator), &here, &elsewhere, ACCESS_KEY_OF_OPERATOR);
+    let user = PrincipalRow::User { account: account(), unique_id: user_id() };
+    golden(row(user), &here, &elsewhere, ACCESS_KEY_OF_USER);
     let decoded: AccessKeyRow = decode(&here, ACCESS_KEY_OF_ROOT);
     assert_eq!(decoded.secret.expose(), b"secret");
     assert_eq!(decoded.principal, PrincipalRow::AccountRoot { account: account() });
-    let unknown_principal = ACCESS_KEY_OF_OPERATOR.replace("820180", "820280");
+    let unknown_principal = ACCESS_KEY_OF_OPERATOR.replace("820180", "820380");
     assert!(AccessKeyRow::decode(&here, &bytes(&unknown_principal)).is_err());
+}
+
+fn user_id() -> UniqueId {
+    UniqueId::parse("AIDAAAAAAAAAAAAAAAAAA").unwrap()
+}
+
+#[test]
+fn identity_rows() {
+    const POLICY: &str = r#"{"Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*"}}"#;
+    let role_id = UniqueId::parse("AROAAAAAAAAAAAAAAAAAA").unwrap();
+    let new = |unique_id, path_and_name: &str| NewIdentity {
+        unique_id,
+        account: account(),
+        path_and_name: path_and_name.to_owned(),
+        created: CREATED,
+        tags: Vec::new(),
+        policies: Vec::new(),
+        boundary: None,
+    };
+    let user = IdentityRow::new(NewIdentity {
+        tags: vec![tag("team", "red")],
+        policies: vec![NamedPolicy { name: "main".to_owned(), text: POLICY.to_owned() }],
+        boundary: Some(POLICY.to_owned()),
+        ..new(user_id(), "team/Bob")
+    });
+    let (user_address, role_address) = (IdentityRow::address(&user_id()), IdentityRow::address(&role_id));
+    golden(user.unwrap(), &user_address, &role_address, USER);
+    golden(IdentityRow::new(new(role_id, "App")).unwrap(), &role_address, &user_address, ROLE);
+    let read: IdentityRow = decode(&user_address, USER);
+    assert_eq!((read.name(), read.path_and_name(), read.account()), ("Bob", "team/Bob", account()));
+    assert_eq!((read.policies().identity.len(), read.policies().boundary.is_some()), (1, true));
+    for (old, new, what) in [
+        (&*hex(b"\"kms:*\""), &*hex(b"\"kms:?*"), "policy"),
+        (&hex(b"team\x63red"), &hex(b"te*m\x63red"), "tag"),
+        (&hex(b"AIDAAAAAAAAAAAAAAAAAA"), &hex(b"AIDAAAAAAAAAAAAAAAAA1"), "unique id"),
+    ] {
+        let altered = USER.replacen(old, new, 1);
+        assert_ne!(altered, USER, "{what}");
+        assert!(IdentityRow::decode(&user_address, &bytes(&altered)).is_err(), "{what}");
+    }
+}
+
+#[test]
+fn identity_name_rows() {
+    let here = IdentityNameRow::address(account(), UniqueIdKind::User, "Bob");
+    assert_eq!(here.as_str(), "identity-name/global/111122223333/user/bob");
+    let elsewhere = IdentityNameRow::address(account(), UniqueIdKind::Role, "Bob");
+    golden(IdentityNameRow { unique_id: user_id() }, &here, &elsewhere, IDENTITY_NAME);
+}
+
+#[test]
+fn key_rows_whose_policy_names_a_user() {
+    let address = KeyRow::address(&us(), &key_id());
+    let whole = hex(&bytes(&format!("{}{BINDINGS}", KEY.replacen("ab", "ac", 1))));
+    let mut row: KeyRow = decode(&address, KEY);
+    assert!(row.policy_bindings().is_empty());
+    let binding = PolicyBinding { name: "111122223333/user/team/Bob".to_owned(), unique_id: user_id() };
+    row.bind_policy(vec![binding]);
+    golden(row, &address, &KeyRow::address(&us(), &KeyId::single_region([0; 16])), &whole);
+    let altered = whole.replacen(&hex(b"AIDA"), &hex(b"AIDa"), 1);
+    assert!(KeyRow::decode(&address, &bytes(&altered)).is_err());
+}
+
+/// Without a binding, a policy that names a user means nobody, whoever has the name.
+#[test]
+fn a_name_without_its_binding_is_nobody_s() {
+    let text = r#"{"Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:user/team/Bob"},"Action":"kms:*","Resource":"*"}}"#;
+    let mut row: KeyRow = decode(&KeyRow::address(&us(), &key_id()), KEY);
+    row.set_policy(text.to_owned(), strongroom_policy::KeyPolicy::parse(text).unwrap());
+    let allows = |row: &KeyRow, unique_id: UniqueId| {
+        let principal = Principal::User(strongroom_policy::Identity {
+            account: account(),
+            path_and_name: "team/Bob".into(),
+            unique_id: unique_id.as_str().into(),
+        });
+        let question = strongroom_policy::Question {
+            action: strongroom_policy::Action::Encrypt,
+            facts: &strongroom_policy::NoFacts,
+            key: row.arn(),
+            key_text: row.arn_text(),
+            principal: &principal,
+        };
+        row.policy().decide_key_policy(&question) != strongroom_policy::KeyPolicyVerdict::NoMatch
+    };
+    assert!(!allows(&row, user_id()));
+    row.bind_policy(vec![PolicyBinding {
+        name: "111122223333/user/team/Bob".to_owned(),
+        unique_id: user_id(),
+    }]);
+    assert!(!allows(&row, UniqueId::from_random(UniqueIdKind::User, [1; 16])));
+    assert!(allows(&row, user_id()));
+    let address = KeyRow::address(&us(), &key_id());
+    let reread = KeyRow::decode(&address, &row.encode()).unwrap();
+    assert!(allows(&reread, user_id()));
+    row.set_policy(text.to_owned(), strongroom_policy::KeyPolicy::parse(text).unwrap());
+    assert!(!allows(&row, user_id()));
 }
 
 #[test]
@@ -350,7 +469,7 @@ fn grant_id(grantee: &GrantPrincipal) -> GrantId {
 }
 
 fn plain_grant() -> GrantRow {
-    let grantee = GrantPrincipal::Arn(ARN.into());
+    let grantee = GrantPrincipal::Caller(ARN.into());
     GrantRow {
         key_id: key_id(),
         grant_id: grant_id(&grantee),
@@ -388,7 +507,7 @@ fn grant_rows() {
         grant_id: grant_id(&grantee),
         created: LATER,
         grantee,
-        retiring: Some(GrantPrincipal::Arn(ARN.into())),
+        retiring: Some(GrantPrincipal::Caller(ARN.into())),
         terms: GrantTerms { constraints, operations: vec![GrantOperation::CreateGrant] },
         name: Some("for-logs".to_owned()),
         ..row
@@ -401,7 +520,7 @@ fn grant_rows() {
 fn a_grant_row_says_no_more_than_it_can_mean() {
     let here = |grantee| GrantRow::address(&us(), &key_id(), &grant_id(&grantee));
     let (plain, service) =
-        (here(GrantPrincipal::Arn(ARN.into())), here(GrantPrincipal::Service(SERVICE.into())));
+        (here(GrantPrincipal::Caller(ARN.into())), here(GrantPrincipal::Service(SERVICE.into())));
     for (address, golden, old, new, what) in [
         (&plain, GRANT, &*hex(b"Encrypt"), &*hex(b"Encrypy"), "an operation"),
         (&plain, GRANT, &*hex(b":root"), &*hex(b":roo7"), "another grantee under this id"),
@@ -418,7 +537,7 @@ fn a_grant_row_says_no_more_than_it_can_mean() {
 
 #[test]
 fn index_rows_of_grants() {
-    let retiring = GrantPrincipal::Arn(ARN.into());
+    let retiring = GrantPrincipal::Caller(ARN.into());
     let grant_id = grant_id(&retiring);
     let address = RetirableRow::address(&us(), &retiring, &key_id(), &grant_id);
     let prefix = "retirable/us-east-1/e7c65f2567b2057979869a18097e92c7/";

@@ -130,7 +130,7 @@ fn a_deployment_in_order_is_clean_and_counted() {
 }
 
 fn grant_row(key: &KeyRow, retiring: Option<&str>) -> GrantRow {
-    let grantee = GrantPrincipal::Arn("arn:aws:iam::111122223333:root".into());
+    let grantee = GrantPrincipal::Caller("arn:aws:iam::111122223333:root".into());
     let key_id = key.key_id();
     GrantRow {
         key_id,
@@ -139,7 +139,7 @@ fn grant_row(key: &KeyRow, retiring: Option<&str>) -> GrantRow {
         key_created: key.created(),
         serial: [8; 16],
         grantee,
-        retiring: retiring.map(|arn| GrantPrincipal::Arn(arn.into())),
+        retiring: retiring.map(|arn| GrantPrincipal::Caller(arn.into())),
         issuing_account: account(),
         terms: GrantTerms {
             constraints: GrantConstraints::default(),
@@ -159,7 +159,7 @@ fn counted(key: &KeyRow) -> KeyRow {
 fn grants_and_their_indexes_are_compared_both_ways() {
     let address = |row: &GrantRow| GrantRow::address(&us(), &row.key_id, &row.grant_id);
     let retirable = |row: &GrantRow, retiring: &str| {
-        let retiring = GrantPrincipal::Arn(retiring.into());
+        let retiring = GrantPrincipal::Caller(retiring.into());
         let (key_id, grant_id) = (row.key_id, row.grant_id);
         let index = RetirableRow { retiring: retiring.clone(), key_id, grant_id };
         (RetirableRow::address(&us(), &retiring, &key_id, &grant_id), index)
