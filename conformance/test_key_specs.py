@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from cryptography.x509.oid import NameOID
 
 from clients import client, refusal
+from conftest import REGION
 
 MESSAGE = b"strongroom signs this"
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
@@ -441,6 +442,23 @@ def test_key_without_a_public_half_says_so(kms, made, spec, usage):
 
 def test_sm2_is_for_the_regions_of_china(kms):
     assert refusal(kms.create_key, KeySpec="SM2", KeyUsage="SIGN_VERIFY").code == "UnsupportedOperationException"
+
+
+@pytest.mark.beyond_fips
+@pytest.mark.process
+def test_sm2_is_where_the_configuration_says(new_server):
+    target = new_server(regions=("cn-north-1", REGION)).init()
+    settings = target.home / "strongroom.toml"
+    settings.write_text(f'sm2_regions = ["{REGION}"]\n')
+    target.start(extra=("--config", str(settings)))
+    elsewhere, here = client(target, "cn-north-1"), client(target, REGION)
+    for call in (
+        lambda kms: kms.create_key(KeySpec="SM2", KeyUsage="KEY_AGREEMENT"),
+        lambda kms: kms.generate_data_key_pair(KeyId=kms.create_key()["KeyMetadata"]["KeyId"], KeyPairSpec="SM2"),
+    ):
+        error = refusal(call, elsewhere)
+        assert error.code == "UnsupportedOperationException" and "region cn-north-1" in error.message
+        call(here)
 
 
 @pytest.mark.beyond_fips

@@ -42,7 +42,7 @@ impl<'a> PairRequest<'a> {
     fn generate(&self, key: &KeyRow, operation: &str, world: &World<'_>) -> Result<Pair, Fault> {
         let ready = ready_symmetric(key, operation)?;
         let spec = specs::pair_spec(self.spec);
-        specs::check_region(spec, key.region())?;
+        specs::check_region(spec, key.region(), world.offers)?;
         if self.dry_run == Some(true) {
             return Err(fault::dry_run());
         }

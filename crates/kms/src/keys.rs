@@ -70,7 +70,8 @@ impl Operation for CreateKey {
     fn run(permit: &Permit<Self>, world: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let request = permit.request();
         check_built(request)?;
-        specs::check_region(specs::spec_of(effective_spec(request)), permit.caller().region())?;
+        let spec = specs::spec_of(effective_spec(request));
+        specs::check_region(spec, permit.caller().region(), world.offers)?;
         let tags = tags::read(tags(request))?;
         let region = permit.caller().region();
         let arn = &permit.rows().arn;

@@ -3,9 +3,9 @@
 //! The order of refusals is what AWS's answers show: the key's usage, its spec's algorithms, its state, then the rest.
 
 use strongroom_crypto::{PublicEncryption, PublicKey, SigningAlgorithm};
-use strongroom_pipeline::Fault;
+use strongroom_pipeline::{Fault, Offers};
 use strongroom_records::{KeyOrigin, KeyRow};
-use strongroom_types::{KeySpec, KeyUsage, Partition, RegionName};
+use strongroom_types::{KeySpec, KeyUsage, RegionName};
 use strongroom_wire::{
     DataKeyPairSpec, EncapsulationAlgorithmSpec, EncryptionAlgorithmSpec, KeyAgreementAlgorithmSpec,
     KeySpec as WireKeySpec, KeyUsageType, MacAlgorithmSpec, OriginType, SigningAlgorithmSpec,
@@ -174,14 +174,12 @@ impl Algorithms {
     }
 }
 
-/// SM2 keys are made in the regions of China only, as at AWS.
-pub(crate) fn check_region(spec: KeySpec, region: &RegionName) -> Result<(), Fault> {
-    match (spec, region.partition()) {
-        (KeySpec::Sm2, Partition::Aws | Partition::AwsUsGov) => {
-            Err(fault::unsupported(format_args!("KeySpec {spec} is not supported in region {region}")))
-        }
-        _ => Ok(()),
+/// Refuses to make SM2 keys in a region that does not have them.
+pub(crate) fn check_region(spec: KeySpec, region: &RegionName, offers: &Offers) -> Result<(), Fault> {
+    if spec == KeySpec::Sm2 && !offers.has_sm2(region) {
+        return Err(fault::unsupported(format_args!("KeySpec {spec} is not supported in region {region}")));
     }
+    Ok(())
 }
 
 /// Refuses a key that is for something else.

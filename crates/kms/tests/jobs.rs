@@ -15,7 +15,7 @@ use strongroom_attestation::{Roots, Verifier};
 use strongroom_audit::{Event, EventKind, Journal, JournalOptions, StrangerLog, to_cloudtrail};
 use strongroom_crypto::{FileRoot, Keyring, KeyringEntry, KeyringName, RootHolder};
 use strongroom_kms::Jobs;
-use strongroom_pipeline::{Corridor, JobCorridor, Named, Parts};
+use strongroom_pipeline::{Corridor, JobCorridor, Named, Offers, Parts};
 use strongroom_records::{
     DeploymentRow, DomainKeyRow, KeyRow, KeyState, Limits, Loaded, OrphanedGrantsRow, OutboxRow, Records,
     RowScope, Writes, check,
@@ -101,6 +101,7 @@ impl Site {
             env,
             journal: Arc::new(journal),
             keyring: Arc::clone(&keyring),
+            offers: Offers::default(),
             records: Arc::clone(&records),
             regions: regions(),
             strangers: Arc::new(strangers),

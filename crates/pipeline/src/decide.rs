@@ -64,7 +64,7 @@ pub(crate) fn decide_and_run<Op: Operation>(
     request: &Arc<Op::Request>,
     place: Place,
 ) -> Option<Ran<Op::Reply>> {
-    let world = World { env: &*parts.env, keyring: &parts.keyring };
+    let world = World { env: &*parts.env, keyring: &parts.keyring, offers: &parts.offers };
     let mut reader = Reader::new(&parts.records, caller, setting, &world, Op::KIND == Kind::Change);
     let targets = match Op::targets(request, &mut reader) {
         Ok(targets) => targets,
@@ -103,7 +103,7 @@ pub(crate) fn decide_and_run_job<J: Job>(
     parts: &Parts,
     task: &J::Task,
 ) -> Result<(JobDone, Vec<Seen>), JobError> {
-    let world = World { env: &*parts.env, keyring: &parts.keyring };
+    let world = World { env: &*parts.env, keyring: &parts.keyring, offers: &parts.offers };
     let mut reader = JobReader::new(&parts.records);
     let rows = J::targets(task, &mut reader)?;
     let permit = JobPermit::<J>::mint(task, rows);

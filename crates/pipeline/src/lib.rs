@@ -44,6 +44,6 @@ pub use fault::Fault;
 pub use job::{Job, JobCorridor, JobDone, JobError, JobReader, PendingKeys};
 pub use operation::{Check, Checks, Done, Grant, Key, Kind, Operation, Targets, Weight, World};
 pub use outbox::{Drainer, DrainerError, OutboxReceiver, OutboxSender};
-pub use parts::Parts;
+pub use parts::{Offers, Parts};
 pub use permit::{JobPermit, Permit};
 pub use reader::{Reader, RetirableGrants};

@@ -11,6 +11,7 @@ use strongroom_wire::{FromBody, RecipientInfo, WireReply};
 
 use crate::facts::RequestFacts;
 use crate::fault::Fault;
+use crate::parts::Offers;
 use crate::permit::Permit;
 use crate::reader::Reader;
 
@@ -187,6 +188,7 @@ impl Checks {
 pub struct World<'a> {
     pub env: &'a dyn Env,
     pub keyring: &'a Keyring,
+    pub offers: &'a Offers,
 }
 
 /// What an operation leaves when it has run.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use strongroom_audit::{Journal, JournalError, JournalOptions, StrangerLog};
 use strongroom_crypto::{FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootFile, RootHolder};
 use strongroom_kms::{Jobs, Seed};
-use strongroom_pipeline::{Corridor, Drainer, JobCorridor, OutboxSender};
+use strongroom_pipeline::{Corridor, Drainer, JobCorridor, Offers, OutboxSender};
 use strongroom_records::{
     AccessKeyRow, AccountRow, Anchor, CommitError, DeploymentRow, Limits, PrincipalRow, Records,
     RecordsError, Verification, Verifier, Writes,
@@ -485,12 +485,13 @@ pub(crate) struct Running {
 }
 
 /// What the configuration says about the parts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct PartLimits {
     /// The operator says that an older store is meant.
     pub(crate) accept_rollback: bool,
     pub(crate) cached_rows_max: usize,
     pub(crate) journal_segment_bytes: u64,
+    pub(crate) offers: Offers,
 }
 
 impl Running {
@@ -548,6 +549,7 @@ impl Running {
             env: Arc::clone(env),
             journal: Arc::clone(&journal),
             keyring,
+            offers: limits.offers,
             records: Arc::clone(&records),
             regions: regions.clone(),
             strangers: Arc::clone(&strangers),

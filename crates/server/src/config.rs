@@ -18,6 +18,8 @@ use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
+use strongroom_pipeline::Offers;
+use strongroom_types::RegionName;
 use strongroom_types::limits::CONFIG_BYTES_MAX;
 
 pub use attestation::AttestationConfig;
@@ -53,6 +55,8 @@ pub struct Config {
     pub disk_reserve_mib: Bounded<0, 65_536>,
     pub journal_segment_mib: Bounded<1, 4096>,
     pub cache_rows_max: Bounded<1000, 100_000_000>,
+    #[serde(deserialize_with = "regions")]
+    pub sm2_regions: Vec<RegionName>,
     /// Empty stands for whoever starts the server.
     pub user: String,
     /// Empty stands for the user's own.
@@ -151,6 +155,7 @@ impl Default for Config {
             disk_reserve_mib: Bounded(64),
             journal_segment_mib: Bounded(64),
             cache_rows_max: Bounded(125_000),
+            sm2_regions: Offers::default().sm2_regions,
             user: String::new(),
             group: String::new(),
             hardening: HardeningConfig::default(),
@@ -350,6 +355,11 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
             "`{text}` is not an address and a port such as 127.0.0.1:4599 or [::1]:4599"
         ))
     })
+}
+
+fn regions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RegionName>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    names.iter().map(|name| RegionName::parse(name)).collect::<Result<_, _>>().map_err(de::Error::custom)
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

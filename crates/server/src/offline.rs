@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use strongroom_attestation::{Roots, Verifier};
 use strongroom_audit::{Event, EventKind, EventSource, Field, Identity, IdentityKind, Items, Parameters};
+use strongroom_pipeline::Offers;
 use strongroom_records::{CommitError, OutboxRow, RecordsError, Writes};
 use strongroom_types::limits::{ACCESS_KEYS_PER_PRINCIPAL_MAX, AUDIT_SEGMENT_BYTES};
 use strongroom_types::{AccessKeyId, AccountId, Env, RegionName, RequestId};
@@ -87,6 +88,7 @@ impl Offline {
             accept_rollback: false,
             cached_rows_max: 1000,
             journal_segment_bytes: AUDIT_SEGMENT_BYTES,
+            offers: Offers::default(),
         };
         // No request comes in.
         let attestation = Arc::new(Verifier::new(Roots::default(), Duration::ZERO));

@@ -11,6 +11,7 @@ use strongroom_attestation::{Roots, Verifier};
 use strongroom_audit::{Appenders, Journal, JournalStats, SYNC_BUCKETS_MICROS};
 use strongroom_crypto::{RootFile, key_memory};
 use strongroom_kms::JobStats;
+use strongroom_pipeline::Offers;
 use strongroom_records::{CommitStats, Verdict, Verification};
 use strongroom_types::{AccountId, Credential, Env, HistogramSnapshot, RegionName};
 
@@ -108,6 +109,7 @@ impl House {
                 accept_rollback: config.accept_rollback,
                 cached_rows_max: config.cache_rows_max.as_usize(),
                 journal_segment_bytes: config.journal_segment_bytes(),
+                offers: Offers { sm2_regions: config.sm2_regions.clone() },
             },
             metrics: Arc::new(Metrics::new(env.now())),
             env,
@@ -119,7 +121,8 @@ impl House {
 
     /// Takes up the deployment and lets requests in.
     fn open(&self, opened: Opened) -> Result<(), AssemblyError> {
-        let running = Running::start(&self.places, opened, &self.env, &self.attestation, self.limits)?;
+        let running =
+            Running::start(&self.places, opened, &self.env, &self.attestation, self.limits.clone())?;
         register(&self.metrics, &running);
         let disk = self.watch_disk()?;
         register_disk(&self.metrics, &disk.status);

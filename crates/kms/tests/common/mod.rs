@@ -24,7 +24,7 @@ use strongroom_audit::{
 };
 use strongroom_crypto::{FileRoot, Keyring};
 use strongroom_kms::Seed;
-use strongroom_pipeline::{Answer, Arrival, Corridor, Named, Parts};
+use strongroom_pipeline::{Answer, Arrival, Corridor, Named, Offers, Parts};
 use strongroom_records::{
     AccessKeyRow, AccountRow, KeyRow, KeyState, Limits, Loaded, OutboxRow, PrincipalRow, Records, Writes,
     check,
@@ -119,6 +119,7 @@ impl Deployment {
             env,
             journal,
             keyring: Arc::clone(&keyring),
+            offers: Offers::default(),
             records: Arc::clone(&records),
             regions,
             strangers: Arc::new(strangers),

@@ -14,7 +14,7 @@ use strongroom_audit::{
 };
 use strongroom_crypto::{FileRoot, Keyring, KeyringEntry, KeyringName, RootHolder};
 use strongroom_kms::Jobs;
-use strongroom_pipeline::{Answer, Arrival, Corridor, Drainer, JobCorridor, Named, Parts};
+use strongroom_pipeline::{Answer, Arrival, Corridor, Drainer, JobCorridor, Named, Offers, Parts};
 use strongroom_records::{DeploymentRow, Limits, Records, check};
 use strongroom_sigv4::{RequestView, SigningScope, sign};
 use strongroom_store::{
@@ -162,6 +162,7 @@ impl Site {
             env,
             journal: Arc::clone(&journal),
             keyring: Arc::clone(&keyring),
+            offers: Offers::default(),
             records: Arc::clone(&records),
             regions: regions(),
             strangers: Arc::new(strangers),

@@ -23,7 +23,7 @@ use strongroom_audit::{
     DiskFiles, Entry, Event, Journal, JournalOptions, JournalReader, ReadError, SegmentFiles, StrangerLog,
 };
 use strongroom_crypto::{FileRoot, Keyring};
-use strongroom_pipeline::{Answer, Arrival, Corridor, Drainer, Fault, Named, Parts};
+use strongroom_pipeline::{Answer, Arrival, Corridor, Drainer, Fault, Named, Offers, Parts};
 use strongroom_policy::{KeyPolicy, default_key_policy};
 use strongroom_records::{
     AccessKeyRow, AccountKeyRow, AccountRow, KeyRow, Limits, Loaded, Material, NewKey, OutboxRow,
@@ -203,6 +203,7 @@ impl House {
             env,
             journal: Arc::clone(&journal),
             keyring: Arc::clone(&site.keyring),
+            offers: Offers::default(),
             records: Arc::clone(&records),
             regions: vec![region()],
             strangers: Arc::clone(&strangers),

@@ -113,6 +113,17 @@ fn numbers_at_the_limits_are_accepted() {
 }
 
 #[test]
+fn sm2_regions_are_names_of_regions() {
+    let refused = refusal("listen = \"127.0.0.1:1\"\nsm2_regions = [\"eu-west-1\", \"EU\"]\n");
+    assert!(refused.contains("line 2, field `sm2_regions`"), "{refused}");
+    assert!(refusal("sm2_regions = \"cn-*\"").contains("field `sm2_regions`"));
+    assert_eq!(parse("").unwrap().sm2_regions.len(), 2);
+    assert_eq!(parse("sm2_regions = []").unwrap().sm2_regions, []);
+    let named = parse("sm2_regions = [\"eu-west-1\"]").unwrap().sm2_regions;
+    assert_eq!(named, [RegionName::parse("eu-west-1").unwrap()]);
+}
+
+#[test]
 fn a_layer_of_hardening_is_one_of_three_words() {
     let refused = refusal("[hardening]\nlandlock = true\n");
     assert!(refused.contains("line 2, field `landlock`"), "{refused}");
