@@ -17,8 +17,8 @@ use hyper::service::service_fn;
 use strongroom_audit::Appenders;
 use strongroom_types::Env;
 use strongroom_types::limits::{
-    ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, HEAVY_THREADS_PER_LOOP, LARGE_REQUESTS_MAX,
-    REQUEST_HEAD_BYTES_MAX,
+    ADMIN_CONNECTIONS_MAX, ADMIN_HEAD_BYTES_MAX, HEAVY_THREADS_NICE, HEAVY_THREADS_PER_LOOP,
+    LARGE_REQUESTS_MAX, REQUEST_HEAD_BYTES_MAX,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -273,7 +273,7 @@ fn spawn<T: Serve>(
     let (idle, busy) = (Arc::clone(&activity), Arc::clone(&activity));
     let mut builder = runtime::Builder::new_current_thread();
     builder.on_thread_park(move || idle.idle()).on_thread_unpark(move || busy.busy());
-    builder.max_blocking_threads(HEAVY_THREADS_PER_LOOP);
+    builder.max_blocking_threads(HEAVY_THREADS_PER_LOOP).on_thread_start(give_way);
     let runtime = builder.enable_io().enable_time().build()?;
     let listener = {
         let _context = runtime.enter();
@@ -284,6 +284,12 @@ fn spawn<T: Serve>(
         let _at_work = AtWork::begin(activity);
         run(runtime, listener, &settings, &served, share);
     })
+}
+
+/// For the threads beside the loops, which compute for milliseconds: whoever only has to be answered comes first, as long as
+/// the loops leave anything at all. Where it is not possible, the latency of all others shows it.
+fn give_way() {
+    let _ = rustix::process::setpriority_process(None, HEAVY_THREADS_NICE);
 }
 
 fn run<T: Serve>(
