@@ -13,6 +13,7 @@ from clients import client, deny, refusal
 from conftest import REGION, make_key
 from server import REPOSITORY, binary, clean_environment
 from test_credential_region import assert_clean, offline, refused, service_events
+from test_sts import sts as sts_client
 
 pytestmark = pytest.mark.process
 
@@ -404,6 +405,13 @@ def test_changed_policies_are_in_force_with_the_next_start(house, apply, own_key
     assert "is changed" in apply(user("dora", text(allow("kms:Encrypt", Resource=own_key.arn))))
     of(house, "dora").encrypt(**call)
     assert "has no access key any more" in apply(user("dora", access_key="false"))
+
+
+def test_users_are_told_who_they_are(house):
+    sts = sts_client(house, REGION, house.login(f"{OWNER}/bob"))
+    told_identity = sts.get_caller_identity()
+    assert told_identity["Arn"] == f"arn:aws:iam::{OWNER}:user/team/bob" and told_identity["Account"] == OWNER
+    assert told_identity["UserId"].startswith("AIDA") and len(told_identity["UserId"]) == 21
 
 
 def test_the_trail_names_the_user(house, own_key):

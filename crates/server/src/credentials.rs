@@ -160,7 +160,8 @@ impl Credentials {
             PrincipalRow::AccountRoot { account } if self.accounts()?.first() == Some(&account) => {
                 PROFILE_ROOT.to_owned()
             }
-            PrincipalRow::AccountRoot { account } | PrincipalRow::User { account, .. } => account.to_string(),
+            PrincipalRow::AccountRoot { account } => account.to_string(),
+            PrincipalRow::User { account, unique_id } => format!("{account}/{unique_id}"),
         })
     }
 
