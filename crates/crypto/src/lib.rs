@@ -3,7 +3,7 @@
 //! Everything at rest is sealed here and opened here: rows ([`Cell`]), key material ([`WrappedKey`]), callers' data
 //! ([`Blob`]), paging markers, grant tokens, the anchor, frames of backups ([`BackupKey`]). Keys hang from one root: a [`RootHolder`]
 //! wraps the domain and service keys of a [`Keyring`], and those seal the rest. The byte formats stand in
-//! `docs/formats.md`; golden tests hold them.
+//! `docs/formats.md`; golden tests hold them. What is for attested recipients leaves in AWS's envelope ([`RecipientKey`]).
 //!
 //! What it guarantees:
 //! - Key bytes leave wrapped or not at all. No public function takes or returns them; [`WrappedKey`] keeps the

@@ -62,6 +62,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 const FREE: &[&str] = &["bench", "fuzz", "xtask"];
 
 /// Libraries that only some crates may touch: AWS-LC and memmap2 see key bytes, SQLite the rows, hyper and rustls the wire,
+/// rustls-webpki says whom to believe,
 /// landlock and seccompiler confine the process, and libFuzzer brings a `main` of its own.
 const OWNERS: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["crypto", "sigv4", "testkit", "bench", "xtask"]),
