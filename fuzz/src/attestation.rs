@@ -55,9 +55,13 @@ pub(crate) fn attestation(given: &[u8]) {
         1 => {
             let edited = input.edited(document);
             match verify(&edited) {
-                // A tag may stand before it, and its unprotected header is not looked at: what is told is the same.
+                // A tag may stand before it, and its unprotected header is not looked at. All that is signed is the same,
+                // and so is the signature.
                 Ok(attestation) => {
-                    assert_eq!(told(&attestation), told(&verify(document).expect("a good one")))
+                    assert_eq!(told(&attestation), told(&verify(document).expect("a good one")));
+                    let (payload, signature) = (payload.encode(), &document[document.len() - 96..]);
+                    assert!(edited.ends_with(signature), "another signature, and believed");
+                    assert!(edited.windows(payload.len()).any(|window| window == payload));
                 }
                 Err(_) => assert_ne!(edited, *document),
             }

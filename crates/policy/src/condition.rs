@@ -258,3 +258,47 @@ pub(crate) fn only_value<'a>(key: &'a ConditionKey, facts: &'a dyn Facts) -> Opt
     });
     only.filter(|_| count == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::EncryptionContext;
+
+    use super::*;
+    use crate::glob::Syntax;
+    use crate::value::{Found, NoFacts};
+
+    struct Context(EncryptionContext);
+
+    impl Facts for Context {
+        fn find<'a>(&'a self, _: &'a ConditionKey) -> Found<'a> {
+            Found::Absent
+        }
+
+        fn encryption_context(&self) -> Option<&EncryptionContext> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_pair_of_a_context_is_a_value_where_it_is_the_only_one_of_its_name() {
+        let key =
+            ConditionKey::parse("kms:EncryptionContext:dept", Syntax { variables: false, wildcards: false });
+        let key = key.unwrap();
+        let value_in = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let context = Context(EncryptionContext::new(pairs.collect()).unwrap());
+            only_value(&key, &context).map(|value| matches!(value, Value::Text("x")))
+        };
+        assert_eq!(value_in(&[("other", "x")]), None);
+        assert_eq!(value_in(&[("Dept", "x"), ("dept", "x")]), None);
+        assert_eq!(value_in(&[("Dept", "x"), ("other", "y")]), Some(true));
+        assert!(NoFacts.encryption_context().is_none() && only_value(&key, &NoFacts).is_none());
+    }
+
+    #[test]
+    fn texts_are_read_as_booleans_in_whatever_case() {
+        assert_eq!(boolean(Value::Text("yes")), None);
+        assert_eq!(boolean(Value::Text("TRUE")), Some(true));
+        assert_eq!(boolean(Value::Text("False")), Some(false));
+    }
+}

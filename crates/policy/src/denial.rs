@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn an_action_that_is_about_no_key_names_none() {
+        let arn = key();
+        let resource =
+            Resource::Key { arn: &arn, named: KeyNamed::ByRequest, verdict: KeyPolicyVerdict::NoMatch };
+        let refused = message(Action::ListKeys, resource, DenyReason::NoIdentityPolicyAllows);
+        assert!(refused.contains("kms:ListKeys on resource: * because"), "{refused}");
+    }
+
+    #[test]
     fn refusals_on_foreign_keys_do_not_name_them() {
         let arn = key();
         let key = |named| Resource::Key {

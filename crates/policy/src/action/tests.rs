@@ -102,3 +102,10 @@ fn those(predicate: impl Fn(Action) -> bool) -> String {
     let names = Action::ALL.iter().filter(|action| predicate(**action)).map(|action| &action.name()[4..]);
     names.collect::<Vec<_>>().join(" ")
 }
+
+#[test]
+fn a_set_has_an_action_however_often_it_was_named() {
+    let twice: ActionSet = [Action::Encrypt, Action::Encrypt].into_iter().collect();
+    assert!(twice.contains(Action::Encrypt) && !twice.is_empty());
+    assert!([].into_iter().collect::<ActionSet>().is_empty());
+}

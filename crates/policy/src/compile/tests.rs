@@ -107,3 +107,12 @@ fn binding_reaches_every_user_and_role() {
         .collect();
     assert_eq!(bindings, [&Binding::Id("AIDABOB".into()), &Binding::Nobody]);
 }
+
+#[test]
+fn statements_of_identity_policies_have_their_sids() {
+    let text = r#"{"Version":"2012-10-17","Statement":[
+        {"Sid":"First","Effect":"Allow","Action":"kms:*","Resource":"*"},
+        {"Effect":"Deny","Action":"kms:Sign","Resource":"*"}]}"#;
+    let policy = IdentityPolicy::parse(text).unwrap();
+    assert_eq!([policy.sid(0), policy.sid(1), policy.sid(2)], [Some("First"), None, None]);
+}

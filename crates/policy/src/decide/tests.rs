@@ -396,3 +396,18 @@ fn the_most_direct_statement_counts() {
     let backwards: Vec<String> = statements.iter().rev().cloned().collect();
     assert_eq!(verdict(&backwards), KeyPolicyVerdict::Allow { statement: 0 });
 }
+
+#[test]
+fn a_boundary_or_a_session_limits_where_it_does_not_allow() {
+    let arn = key();
+    let resource =
+        Resource::Key { arn: &arn, named: KeyNamed::ByRequest, verdict: KeyPolicyVerdict::NoMatch };
+    let is_limited = |boundary, session| {
+        let identity = IdentitySide { identity: IdentityVerdict::Allow(None), boundary, session };
+        Request { action: Action::Decrypt, identity, principal: &root(OWNER), resource }.is_limited()
+    };
+    let (allows, silent) = (IdentityVerdict::Allow(None), IdentityVerdict::NoMatch);
+    assert!(is_limited(Some(silent), None) && is_limited(None, Some(silent)));
+    assert!(is_limited(Some(allows), Some(silent)) && is_limited(Some(silent), Some(allows)));
+    assert!(!is_limited(None, None) && !is_limited(Some(allows), Some(allows)));
+}

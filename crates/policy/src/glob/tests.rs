@@ -192,3 +192,19 @@ proptest! {
         prop_assert_eq!(matches(&pattern, &text), literally_matches(&p, &t));
     }
 }
+
+/// A variable may hold colons in its default; those do not end a part.
+#[test]
+fn a_variable_in_a_pattern_for_arns_belongs_to_its_part() {
+    let pattern = "arn:aws:${aws:PrincipalTag/none, 'a:b'}:x:y:${aws:username}-z";
+    let parsed = ArnPattern::parse(pattern, FULL).unwrap();
+    assert!(matches!(parsed, ArnPattern::Parts(_)), "{parsed:?}");
+    assert_eq!(parsed.matches("arn:aws:a:x:y:bob-z", &Named("bob")), Some(false));
+    let plain = Syntax { variables: false, ..FULL };
+    let literal = ArnPattern::parse("arn:aws:$x:$:{}:$-z", plain).unwrap();
+    assert_eq!(literal.matches("arn:aws:$x:$:{}:$-z", &Named("bob")), Some(true));
+    let dollars = ArnPattern::parse("arn:aws:$x:$:{}:$-z", FULL).unwrap();
+    assert_eq!(dollars.matches("arn:aws:$x:$:{}:$-z", &Named("bob")), Some(true));
+    let open = ArnPattern::parse("arn:aws:${x:y:z:w", plain).unwrap();
+    assert_eq!(open.matches("arn:aws:${x:y:z:w", &Named("bob")), Some(true));
+}

@@ -325,3 +325,38 @@ fn operations_are_aws_s_nineteen() {
         assert_eq!(GrantOperation::parse(text), None, "{text}");
     }
 }
+
+#[test]
+fn retiring_is_never_open_to_grants_and_tells_foreigners_nothing() {
+    let owner = Principal::AccountRoot(account("111122223333"));
+    let foreign = Principal::AccountRoot(account("444455556666"));
+    let key = key_of("111122223333");
+    let nobody = GrantPrincipal::Caller("arn:aws:iam::111122223333:user/Eve".into());
+    let terms = terms(&[GrantOperation::Decrypt], GrantConstraints::default());
+    let ask = |principal: &Principal, verdict| {
+        let resource = Resource::Key { arn: &key, named: KeyNamed::ByRequest, verdict };
+        let identity = IdentitySide::SILENT;
+        let request = Request { action: Action::RetireGrant, identity, principal, resource };
+        assert_eq!(open_to_grants(&request, &crate::decide(&request)), None);
+        let question = RetireQuestion {
+            caller_names: &[USER],
+            grantee: &nobody,
+            issuing_account: account("111122223333"),
+            retiring: None,
+            terms: &terms,
+        };
+        decide_retirement(&request, &question)
+    };
+    let denied = KeyPolicyVerdict::ExplicitDeny { statement: 3 };
+    let (none, foreign_key) = (KeyPolicyVerdict::NoMatch, Decision::Deny(DenyReason::ForeignKey));
+    assert_eq!(ask(&owner, denied), Decision::Deny(DenyReason::ExplicitDenyInKeyPolicy { statement: 3 }));
+    assert_eq!(ask(&owner, none), Decision::Deny(DenyReason::NoIdentityPolicyAllows));
+    assert_eq!(ask(&foreign, denied), foreign_key);
+    assert_eq!(ask(&foreign, none), foreign_key);
+}
+
+#[test]
+fn a_principal_is_shown_as_it_was_named() {
+    assert_eq!(GrantPrincipal::Caller(USER.into()).as_str(), USER);
+    assert_eq!(GrantPrincipal::Service("rds.amazonaws.com".into()).as_str(), "rds.amazonaws.com");
+}
