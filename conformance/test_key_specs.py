@@ -1,6 +1,8 @@
 """Every other key spec than the symmetric one, with the cryptography of others: what the service signs, encrypts, derives and
-encapsulates is verified and opened by Python's `cryptography` (OpenSSL inside), the `openssl` command and PyJWT, and what
-they make by the service."""
+encapsulates is verified and opened by Python's `cryptography` (OpenSSL inside), the `openssl` command, `kyber-py` and PyJWT,
+and what they make by the service.
+
+Where the private half never leaves the service, `formats.py` takes it out of the data directory for the other side."""
 
 import base64
 import hashlib
@@ -15,9 +17,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
 from cryptography.x509.oid import NameOID
+from kyber_py.ml_kem import ML_KEM_512, ML_KEM_768, ML_KEM_1024
 
 from clients import client, refusal
 from conftest import REGION
+from formats import Deployment
+from test_formats import root_key
 
 MESSAGE = b"strongroom signs this"
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
@@ -30,7 +35,13 @@ ECDSA = {
     "ECC_SECG_P256K1": (ec.SECP256K1(), "ECDSA_SHA_256"),
 }
 ML_DSA = {"ML_DSA_44": mldsa.MLDSA44PublicKey, "ML_DSA_65": mldsa.MLDSA65PublicKey, "ML_DSA_87": mldsa.MLDSA87PublicKey}
+ML_DSA_PRIVATE = {
+    "ML_DSA_44": mldsa.MLDSA44PrivateKey,
+    "ML_DSA_65": mldsa.MLDSA65PrivateKey,
+    "ML_DSA_87": mldsa.MLDSA87PrivateKey,
+}
 ML_KEM = {"ML_KEM_512": 768, "ML_KEM_768": 1088, "ML_KEM_1024": 1568}
+ML_KEM_ELSEWHERE = {"ML_KEM_512": ML_KEM_512, "ML_KEM_768": ML_KEM_768, "ML_KEM_1024": ML_KEM_1024}
 HMAC = ["224", "256", "384", "512"]
 
 
@@ -49,6 +60,63 @@ def made(kms):
 
 def public_key(kms, key_id: str):
     return serialization.load_der_public_key(kms.get_public_key(KeyId=key_id)["PublicKey"])
+
+
+def secret_of(target, region: str, key_id: str) -> bytes:
+    """The key's material, which no call gives away."""
+    deployment = Deployment(target.data, root_key(target))
+    (material,) = deployment.materials(deployment.rows[f"key/{region}/{key_id}"])
+    return material.bytes
+
+
+class Curve:
+    """A curve in affine coordinates, slow and plain."""
+
+    def __init__(self, p: int, a: int, order: int, base: tuple[int, int]):
+        self.p, self.a, self.order, self.base = p, a, order, base
+
+    def add(self, a, b):
+        if a is None or b is None:
+            return a or b
+        if a[0] == b[0] and (a[1] + b[1]) % self.p == 0:
+            return None
+        if a == b:
+            slope = (3 * a[0] ** 2 + self.a) * pow(2 * a[1], -1, self.p)
+        else:
+            slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, self.p)
+        x = (slope**2 - a[0] - b[0]) % self.p
+        return x, (slope * (a[0] - x) - a[1]) % self.p
+
+    def multiply(self, point, n: int):
+        total = None
+        while n:
+            total = self.add(total, point) if n & 1 else total
+            point, n = self.add(point, point), n >> 1
+        return total
+
+
+SECP256K1 = Curve(
+    p=2**256 - 2**32 - 977,
+    a=0,
+    order=0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141,
+    base=(
+        0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798,
+        0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8,
+    ),
+)
+# GM/T 0003.5.
+SM2 = Curve(
+    p=2**256 - 2**224 - 2**96 + 2**64 - 1,
+    a=-3,
+    order=0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123,
+    base=(
+        0x32C4AE2C1F1981195F9904466A39C9948FE30BBFF2660BE1715A4589334C74C7,
+        0xBC3736A2F4F6779C59BDCEE36B692153D0A9877CC62A474002DF32E52139F0A0,
+    ),
+)
+# What stands before the 64 bytes of the point, and around the scalar: RFC 5480, RFC 5915, both with the curve's OID.
+SM2_PUBLIC = bytes.fromhex("3059301306072a8648ce3d020106082a811ccf5501822d03420004")
+SM2_PRIVATE = bytes.fromhex("30310201010420"), bytes.fromhex("a00a06082a811ccf5501822d")
 
 
 def refused_signature(kms, **parameters) -> None:
@@ -194,6 +262,25 @@ def test_ml_dsa_signature_verifies_elsewhere(kms, made, spec):
         kms.verify(Message=mu, MessageType="EXTERNAL_MU", Signature=signed, **common)
 
 
+@pytest.mark.process
+@pytest.mark.parametrize("spec", ML_DSA)
+def test_ml_dsa_signature_made_elsewhere_verifies(server, region, kms, made, spec):
+    key_id = made(spec)
+    private = ML_DSA_PRIVATE[spec].from_seed_bytes(secret_of(server, region, key_id))
+    public = private.public_key().public_bytes_raw()
+    assert public_key(kms, key_id).public_bytes_raw() == public
+    mu = hashlib.shake_256(hashlib.shake_256(public).digest(64) + b"\0\0" + MESSAGE).digest(64)
+    theirs = private.sign(MESSAGE)
+    common = {"KeyId": key_id, "SigningAlgorithm": "ML_DSA_SHAKE_256"}
+    refused_signature(kms, Message=MESSAGE, Signature=private.sign(MESSAGE, b"context"), **common)
+    refused_signature(kms, Message=MESSAGE, Signature=ML_DSA_PRIVATE[spec].generate().sign(MESSAGE), **common)
+    for kind, message in [("RAW", MESSAGE), ("EXTERNAL_MU", mu)]:
+        wrong = bytes([message[0] ^ 1]) + message[1:]
+        refused_signature(kms, Message=wrong, MessageType=kind, Signature=theirs, **common)
+        refused_signature(kms, Message=message, MessageType=kind, Signature=theirs[:-1] + b"\xff", **common)
+        assert kms.verify(Message=message, MessageType=kind, Signature=theirs, **common)["SignatureValid"] is True
+
+
 @pytest.mark.parametrize("size", HMAC)
 def test_mac_is_of_its_key_alone(kms, made, size):
     key_id = made(f"HMAC_{size}", "GENERATE_VERIFY_MAC")
@@ -246,28 +333,88 @@ def test_shared_secret_is_what_the_peer_derives(kms, made, spec):
     assert (ours["SharedSecret"], ours["KeyOrigin"]) == (theirs, "AWS_KMS")
 
 
-@pytest.mark.parametrize("spec", ML_KEM)
-def test_encapsulation_is_opened_and_others_are_rejected_without_a_word(raw, kms, made, spec):
-    def call(operation: str, **parameters) -> dict:
-        answer = raw(operation, {"KeyId": made(spec, "ENCAPSULATE_DECAPSULATE"), "EncapsulationAlgorithm": "ML_KEM"} | parameters)
+@pytest.fixture(scope="module")
+def encapsulated(raw, made):
+    """Encapsulate, which boto3 does not know: a ciphertext and its secret."""
+
+    def call(spec: str) -> tuple[bytes, bytes]:
+        parameters = {"KeyId": made(spec, "ENCAPSULATE_DECAPSULATE"), "EncapsulationAlgorithm": "ML_KEM"}
+        answer = raw("Encapsulate", parameters)
         assert answer.status == 200, answer.body
-        return answer.json
+        return tuple(base64.b64decode(answer.json[name]) for name in ("SharedSecretCiphertextBlob", "SharedSecret"))
 
-    def opened(ciphertext: bytes) -> bytes:
-        blob = base64.b64encode(ciphertext).decode()
-        return base64.b64decode(call("Decapsulate", SharedSecretCiphertextBlob=blob)["SharedSecret"])
+    return call
 
-    made_here = call("Encapsulate")
-    ciphertext, secret = (base64.b64decode(made_here[name]) for name in ("SharedSecretCiphertextBlob", "SharedSecret"))
+
+@pytest.fixture(scope="module")
+def decapsulated(raw, made):
+    """Decapsulate: the secret in a ciphertext."""
+
+    def call(spec: str, ciphertext: bytes) -> bytes:
+        parameters = {"KeyId": made(spec, "ENCAPSULATE_DECAPSULATE"), "EncapsulationAlgorithm": "ML_KEM"}
+        answer = raw("Decapsulate", parameters | {"SharedSecretCiphertextBlob": base64.b64encode(ciphertext).decode()})
+        assert answer.status == 200, answer.body
+        return base64.b64decode(answer.json["SharedSecret"])
+
+    return call
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("spec", ML_KEM)
+def test_encapsulation_is_opened_and_others_are_rejected_without_a_word(kms, made, encapsulated, decapsulated, spec):
+    ciphertext, secret = encapsulated(spec)
     assert (len(ciphertext), len(secret)) == (ML_KEM[spec], 32)
-    rejected = opened(bytes(len(ciphertext)))
+    rejected = decapsulated(spec, bytes(len(ciphertext)))
     assert len(rejected) == 32 and rejected != secret
-    assert opened(ciphertext) == secret
+    assert decapsulated(spec, ciphertext) == secret
+    public = kms.get_public_key(KeyId=made(spec, "ENCAPSULATE_DECAPSULATE"))["PublicKey"]
+    secret, ciphertext = ML_KEM_ELSEWHERE[spec].encaps(public[22:])
+    assert decapsulated(spec, flipped(ciphertext, 0)) not in (secret, rejected)
+    assert decapsulated(spec, ciphertext) == secret
     if spec != "ML_KEM_512":  # which `cryptography` has not
         public = public_key(kms, made(spec, "ENCAPSULATE_DECAPSULATE"))
         assert isinstance(public, (mlkem.MLKEM768PublicKey, mlkem.MLKEM1024PublicKey))
         secret, ciphertext = public.encapsulate()
-        assert opened(ciphertext) == secret
+        assert decapsulated(spec, ciphertext) == secret
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("spec", ML_KEM)
+def test_kyber_opens_an_encapsulation_and_rejects_to_the_same_secret(
+    server, region, kms, made, encapsulated, decapsulated, spec
+):
+    key_id = made(spec, "ENCAPSULATE_DECAPSULATE")
+    elsewhere = ML_KEM_ELSEWHERE[spec]
+    public, private = elsewhere.key_derive(secret_of(server, region, key_id))
+    assert kms.get_public_key(KeyId=key_id)["PublicKey"][22:] == public
+    ciphertext, secret = encapsulated(spec)
+    for at in (0, len(ciphertext) // 2, len(ciphertext) - 1):
+        wrong = flipped(ciphertext, at)
+        rejected = decapsulated(spec, wrong)
+        assert rejected != secret
+        # J(z ‖ ciphertext), FIPS 203 algorithm 18: pseudorandom, and the same every time.
+        assert rejected == elsewhere.decaps(private, wrong)
+    assert elsewhere.decaps(private, ciphertext) == secret
+
+
+@pytest.mark.parametrize("spec", ML_KEM)
+def test_kyber_uses_an_ml_kem_data_key_pair(loose, key, spec):
+    """The private key in the seed form of RFC 9935: `[0] seed` of 64 bytes."""
+    elsewhere, last = ML_KEM_ELSEWHERE[spec], {"ML_KEM_512": 1, "ML_KEM_768": 2, "ML_KEM_1024": 3}[spec]
+    pair, other = (loose.generate_data_key_pair(KeyId=key.id, KeyPairSpec=spec) for _ in range(2))
+    document, public = pair["PrivateKeyPlaintext"], pair["PublicKey"][22:]
+    identifier = bytes.fromhex("300b06096086480165030404") + bytes([last])
+    assert document[:-64] == bytes.fromhex("3054020100") + identifier + bytes.fromhex("04428040")
+    assert pair["PublicKey"][4:17] == identifier
+    derived, private = elsewhere.key_derive(document[-64:])
+    assert derived == public
+    secret, ciphertext = elsewhere.encaps(public)
+    _, foreign = elsewhere.key_derive(other["PrivateKeyPlaintext"][-64:])
+    assert elsewhere.decaps(foreign, ciphertext) != secret
+    assert elsewhere.decaps(private, ciphertext) == secret
 
 
 @pytest.mark.parametrize("spec", [*RSA, *ECDSA, "ECC_NIST_EDWARDS25519", *ML_KEM])
@@ -331,28 +478,7 @@ def test_jwt_of_an_hmac_key_verifies_here(kms, made):
 def test_chain_recovers_the_signer_of_a_low_s_signature(kms, made):
     """What Ethereum's `ecrecover` does: from the hash and the signature to the public key (SEC 1, section 4.1.6)."""
     key_id = made("ECC_SECG_P256K1")
-    p, order = 2**256 - 2**32 - 977, 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-    base = (
-        0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798,
-        0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8,
-    )
-
-    def add(a, b):
-        if a is None or b is None:
-            return a or b
-        if a[0] == b[0] and (a[1] + b[1]) % p == 0:
-            return None
-        slope = 3 * a[0] ** 2 * pow(2 * a[1], -1, p) if a == b else (b[1] - a[1]) * pow(b[0] - a[0], -1, p)
-        x = (slope**2 - a[0] - b[0]) % p
-        return x, (slope * (a[0] - x) - a[1]) % p
-
-    def multiply(point, n):
-        total = None
-        while n:
-            total = add(total, point) if n & 1 else total
-            point, n = add(point, point), n >> 1
-        return total
-
+    p, order, add, multiply = SECP256K1.p, SECP256K1.order, SECP256K1.add, SECP256K1.multiply
     numbers = public_key(kms, key_id).public_numbers()
     for at in range(8):
         hashed = hashlib.sha256(b"transaction %d" % at).digest()
@@ -362,7 +488,7 @@ def test_chain_recovers_the_signer_of_a_low_s_signature(kms, made):
         y = pow(r**3 + 7, (p + 1) // 4, p)
         e = int.from_bytes(hashed, "big")
         candidates = [
-            add(multiply((r, root), s * pow(r, -1, order) % order), multiply(base, -e * pow(r, -1, order) % order))
+            add(multiply((r, root), s * pow(r, -1, order) % order), multiply(SECP256K1.base, -e * pow(r, -1, order) % order))
             for root in (y, p - y)
         ]
         assert (numbers.x, numbers.y) in candidates
@@ -490,10 +616,14 @@ def test_keys_work_after_a_restart(new_server):
 
 
 @pytest.fixture(scope="module")
-def china(new_server):
+def china_server(new_server):
+    return new_server(regions=("cn-north-1",)).init().start()
+
+
+@pytest.fixture(scope="module")
+def china(china_server):
     """A client for a region of China, where there is SM2."""
-    target = new_server(regions=("cn-north-1",)).init().start()
-    return client(target, "cn-north-1")
+    return client(china_server, "cn-north-1")
 
 
 def openssl(*arguments, told: str = "") -> bytes:
@@ -532,6 +662,52 @@ def test_what_openssl_encrypts_with_sm2_is_opened(china, tmp_path):
         assert china.decrypt(CiphertextBlob=ours, **common)["Plaintext"] == content
         assert refusal(china.decrypt, CiphertextBlob=ours[:-1], **common).code == "InvalidCiphertextException"
     assert refusal(china.encrypt, Plaintext=b"z" * 1025, **common).code == "ValidationException"
+
+
+@pytest.mark.process
+def test_openssl_opens_what_is_encrypted_with_sm2(china, china_server, tmp_path):
+    key_id = china.create_key(KeySpec="SM2", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["KeyId"]
+    private, ciphertext = tmp_path / "private", tmp_path / "ciphertext"
+    private.write_bytes(secret_of(china_server, "cn-north-1", key_id).join(SM2_PRIVATE))
+    public = openssl("pkey", "-inform", "DER", "-in", private, "-pubout", "-outform", "DER")
+    assert public == china.get_public_key(KeyId=key_id)["PublicKey"]
+    decrypt = ["pkeyutl", "-decrypt", "-keyform", "DER", "-inkey", private, "-in", ciphertext]
+    # Often enough for coordinates with and without a leading zero.
+    for content in [b"x", b"y" * 1024, *([MESSAGE] * 12)]:
+        ours = china.encrypt(KeyId=key_id, Plaintext=content, EncryptionAlgorithm="SM2PKE")["CiphertextBlob"]
+        ciphertext.write_bytes(flipped(ours, len(ours) - 1))
+        assert openssl(*decrypt, told="Public Key operation error") == b""
+        ciphertext.write_bytes(ours)
+        assert openssl(*decrypt) == content
+
+
+@pytest.mark.process
+def test_sm2_shared_secret_is_what_the_peer_derives(china, tmp_path):
+    """The peer's key is OpenSSL's; it has no agreement with it, so the peer computes by hand."""
+    key_id = china.create_key(KeySpec="SM2", KeyUsage="KEY_AGREEMENT")["KeyMetadata"]["KeyId"]
+    ours = china.get_public_key(KeyId=key_id)["PublicKey"]
+    assert ours[:-64] == SM2_PUBLIC
+    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    elsewhere = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(*form)
+    common = {"KeyId": key_id, "KeyAgreementAlgorithm": "ECDH"}
+    for _ in range(4):
+        private = tmp_path / "private"
+        private.write_bytes(openssl("ecparam", "-name", "SM2", "-genkey", "-noout", "-outform", "DER"))
+        theirs = openssl("pkey", "-inform", "DER", "-in", private, "-pubout", "-outform", "DER")
+        _, document = private.read_bytes().split(bytes.fromhex("0201010420"))
+        scalar = int.from_bytes(document[:32], "big")
+        assert SM2.multiply(SM2.base, scalar) == point(theirs)
+        zeros = SM2_PUBLIC + bytes(64)
+        other_curve, off_curve = elsewhere, SM2_PUBLIC + elsewhere[-64:]
+        cut, longer, bare = theirs[:-1], theirs + b"\0", theirs[-65:]
+        for refused in (other_curve, off_curve, flipped(theirs, len(theirs) - 1), zeros, cut, longer, bare):
+            assert refusal(china.derive_shared_secret, PublicKey=refused, **common).code == "ValidationException"
+        expected = SM2.multiply(point(ours), scalar)[0].to_bytes(32, "big")
+        assert china.derive_shared_secret(PublicKey=theirs, **common)["SharedSecret"] == expected
+
+
+def point(public: bytes) -> tuple[int, int]:
+    return int.from_bytes(public[-64:-32], "big"), int.from_bytes(public[-32:], "big")
 
 
 @pytest.mark.process

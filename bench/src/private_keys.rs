@@ -38,11 +38,14 @@ const ENCRYPT_CONNECTIONS: u16 = 8;
 const ENCRYPTS_PER_SECOND: f64 = 1000.0;
 const P99_GROWTH_MAX: f64 = 3.0;
 
+/// Makes a key and signs with it once for each call; `None` if there can be none.
+type Sign = Option<Box<dyn Fn() -> bool + Send + Sync>>;
+
 struct Kind {
     spec: &'static str,
     algorithm: &'static str,
     ratio_min: f64,
-    raw: fn() -> Option<Box<dyn Fn() -> bool + Send + Sync>>,
+    raw: fn() -> Sign,
 }
 
 const KINDS: [Kind; 6] = [
@@ -68,8 +71,6 @@ const KINDS: [Kind; 6] = [
     Kind { spec: "ECC_NIST_EDWARDS25519", algorithm: "ED25519_SHA_512", ratio_min: 0.5, raw: ed25519 },
     Kind { spec: "ML_DSA_65", algorithm: "ML_DSA_SHAKE_256", ratio_min: 0.5, raw: ml_dsa },
 ];
-
-type Sign = Option<Box<dyn Fn() -> bool + Send + Sync>>;
 
 fn rsa(size: KeySize) -> Sign {
     let pair = RsaKeyPair::generate(size).ok()?;

@@ -32,7 +32,7 @@ const MATERIAL_ID_LABEL: &[u8] = b"strongroom/material-id/v1\0";
 /// The material of one KMS key, ready to be used. Not outside this crate.
 pub(crate) enum KeyMaterial {
     Mac(Box<hmac::Key>),
-    Private(Box<PrivateKey>),
+    Private(PrivateKey),
     Symmetric(SecretKey),
 }
 
@@ -51,7 +51,7 @@ impl KeyMaterial {
             KeySpec::Hmac384 => hmac::HMAC_SHA384,
             KeySpec::Hmac512 => hmac::HMAC_SHA512,
             spec => {
-                return PrivateKey::parse(spec, usage, &secret.bytes).map(|key| Self::Private(Box::new(key)));
+                return PrivateKey::parse(spec, usage, &secret.bytes).map(Self::Private);
             }
         };
         Ok(Self::Mac(Box::new(hmac::Key::new(algorithm, &secret.bytes))))

@@ -80,16 +80,19 @@ pub(crate) fn public_of(spec: KeySpec, secret: &[u8]) -> Result<Vec<u8>, CryptoE
 }
 
 /// The private half of a key, parsed for its one usage. Not outside this crate.
+///
+/// Each in an allocation of its own size: what a larger one had room for would be whatever lay on the stack when the key was
+/// moved there, parts of the secret perhaps, and nobody would wipe it.
 pub(crate) enum PrivateKey {
-    Edwards(edwards::Private),
-    MlDsa(ml_dsa::Private),
-    MlKem(ml_kem::Private),
-    NistAgree(nist::Agree),
-    NistSign(nist::Sign),
-    RsaDecrypt(rsa::Decrypt),
-    RsaSign(rsa::Sign),
-    Secp256k1(secp256k1::Private),
-    Sm2(sm2::Private),
+    Edwards(Box<edwards::Private>),
+    MlDsa(Box<ml_dsa::Private>),
+    MlKem(Box<ml_kem::Private>),
+    NistAgree(Box<nist::Agree>),
+    NistSign(Box<nist::Sign>),
+    RsaDecrypt(Box<rsa::Decrypt>),
+    RsaSign(Box<rsa::Sign>),
+    Secp256k1(Box<secp256k1::Private>),
+    Sm2(Box<sm2::Private>),
 }
 
 impl PrivateKey {
@@ -98,27 +101,31 @@ impl PrivateKey {
         suite::check_offered(spec)?;
         Ok(match (spec, usage) {
             (KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096, EncryptDecrypt) => {
-                Self::RsaDecrypt(rsa::Decrypt::parse(spec, secret)?)
+                Self::RsaDecrypt(Box::new(rsa::Decrypt::parse(spec, secret)?))
             }
             (KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096, SignVerify) => {
-                Self::RsaSign(rsa::Sign::parse(spec, secret)?)
+                Self::RsaSign(Box::new(rsa::Sign::parse(spec, secret)?))
             }
             (KeySpec::EccNistP256 | KeySpec::EccNistP384 | KeySpec::EccNistP521, SignVerify) => {
-                Self::NistSign(nist::Sign::parse(spec, secret)?)
+                Self::NistSign(Box::new(nist::Sign::parse(spec, secret)?))
             }
             (KeySpec::EccNistP256 | KeySpec::EccNistP384 | KeySpec::EccNistP521, KeyAgreement) => {
-                Self::NistAgree(nist::Agree::parse(spec, secret)?)
+                Self::NistAgree(Box::new(nist::Agree::parse(spec, secret)?))
             }
-            (KeySpec::EccSecgP256k1, SignVerify) => Self::Secp256k1(secp256k1::Private::parse(secret)?),
-            (KeySpec::EccNistEdwards25519, SignVerify) => Self::Edwards(edwards::Private::parse(secret)?),
+            (KeySpec::EccSecgP256k1, SignVerify) => {
+                Self::Secp256k1(Box::new(secp256k1::Private::parse(secret)?))
+            }
+            (KeySpec::EccNistEdwards25519, SignVerify) => {
+                Self::Edwards(Box::new(edwards::Private::parse(secret)?))
+            }
             (KeySpec::MlDsa44 | KeySpec::MlDsa65 | KeySpec::MlDsa87, SignVerify) => {
-                Self::MlDsa(ml_dsa::Private::parse(spec, secret)?)
+                Self::MlDsa(Box::new(ml_dsa::Private::parse(spec, secret)?))
             }
             (KeySpec::MlKem512 | KeySpec::MlKem768 | KeySpec::MlKem1024, EncapsulateDecapsulate) => {
-                Self::MlKem(ml_kem::Private::parse(spec, secret)?)
+                Self::MlKem(Box::new(ml_kem::Private::parse(spec, secret)?))
             }
             (KeySpec::Sm2, EncryptDecrypt | SignVerify | KeyAgreement) => {
-                Self::Sm2(sm2::Private::parse(secret)?)
+                Self::Sm2(Box::new(sm2::Private::parse(secret)?))
             }
             _ => return Err(unsuited()),
         })

