@@ -582,7 +582,7 @@ def test_sm2_is_where_the_configuration_says(new_server):
         lambda kms: kms.create_key(KeySpec="SM2", KeyUsage="KEY_AGREEMENT"),
         lambda kms: kms.generate_data_key_pair(KeyId=kms.create_key()["KeyMetadata"]["KeyId"], KeyPairSpec="SM2"),
     ):
-        error = refusal(call, elsewhere)
+        error = refusal(lambda call=call: call(elsewhere))
         assert error.code == "UnsupportedOperationException" and "region cn-north-1" in error.message
         call(here)
 
