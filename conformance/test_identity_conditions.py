@@ -52,13 +52,15 @@ FIXED = {
 MEASURED = {
     "kms:RecipientAttestation:PCR0": ("enclave", 0),
     "kms:RecipientAttestation:ImageSha384": ("enclave", 0),
-    "kms:RecipientAttestation:PCR31": ("enclave", 31),
+    "kms:RecipientAttestation:PCR8": ("enclave", 8),
     "kms:RecipientAttestation:NitroTPMPCR7": ("nitro_tpm", 7),
 }
 
 
 def user(name: str, action: str, condition: dict) -> str:
-    statement = {"Effect": "Allow", "Action": f"kms:{action}", "Resource": "*", "Condition": condition}
+    # Who makes a key with tags must be allowed to tag it.
+    actions = [f"kms:{action}", "kms:TagResource"]
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*", "Condition": condition}
     policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
     return f"[[user]]\nname = \"{name}\"\naccount = \"{ACCOUNT}\"\npolicies.main = '''{policy}'''\n"
 
