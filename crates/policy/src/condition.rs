@@ -296,6 +296,18 @@ mod tests {
     }
 
     #[test]
+    fn a_star_in_the_name_of_a_variable_is_a_star() {
+        let pairs = [("dept".to_owned(), "x".to_owned())];
+        let context = Context(EncryptionContext::new(pairs.into_iter().collect()).unwrap());
+        let syntax = Syntax { variables: true, wildcards: true };
+        let matches = |text: &str| {
+            Pattern::parse(text, crate::glob::Case::Exact, syntax).unwrap().matches(b"x", &context)
+        };
+        assert_eq!(matches("${kms:EncryptionContext:de*}"), None);
+        assert_eq!(matches("${kms:EncryptionContext:dept}"), Some(true));
+    }
+
+    #[test]
     fn texts_are_read_as_booleans_in_whatever_case() {
         assert_eq!(boolean(Value::Text("yes")), None);
         assert_eq!(boolean(Value::Text("TRUE")), Some(true));

@@ -399,6 +399,31 @@ mod tests {
         AccountId::parse(text).unwrap()
     }
 
+    /// By one line each: how it is bound, shown, and called alone, and what `aws:userid` says of it.
+    #[test]
+    fn an_identity_has_a_name_for_every_purpose() {
+        let names = |text: &str| {
+            let Some(PolicyPrincipal::Identity(identity)) = PolicyPrincipal::parse_aws(text) else {
+                panic!()
+            };
+            assert_eq!(identity.arn(), text);
+            [identity.binding_name(), identity.bare_name().to_owned(), identity.user_id("ID")]
+        };
+        let of = "arn:aws:iam::111122223333:";
+        assert_eq!(
+            names(&format!("{of}user/team/bob")),
+            ["111122223333/user/team/bob", "bob", "ID"].map(str::to_owned)
+        );
+        assert_eq!(
+            names(&format!("{of}role/app")),
+            ["111122223333/role/app", "app", "ID"].map(str::to_owned)
+        );
+        assert_eq!(
+            names("arn:aws-cn:sts::111122223333:assumed-role/app/run-7"),
+            ["111122223333/assumed-role/app", "app", "ID:run-7"].map(str::to_owned)
+        );
+    }
+
     #[test]
     fn texts_that_name_nobody_are_refused() {
         for text in [
