@@ -145,6 +145,23 @@ def test_root_without_a_user_is_warned_and_keeps_one_capability(owned):
         assert int(status["CapBnd"], 16) == 0 and status["NoNewPrivs"] == "1"
 
 
+def test_threads_that_compute_for_long_rank_behind_the_others(owned):
+    """Also under seccomp, which would answer the call with ENOSYS if it did not know it."""
+    owned.start()
+    kms = client(owned, REGION)
+    key = kms.create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.sign(KeyId=key, Message=b"x", SigningAlgorithm="RSASSA_PSS_SHA_256")
+    nice = {}
+    for task in Path(f"/proc/{owned.process.pid}/task").iterdir():
+        # proc_pid_stat(5): what follows the name begins with field 3, and field 19 is the nice value.
+        nice.setdefault((task / "comm").read_text().strip(), set()).add(
+            int((task / "stat").read_text().rsplit(")", 1)[1].split()[16])
+        )
+    # The thread that makes RSA keys ahead is a child of one of them, and ranks like it.
+    assert (nice.pop("tokio-rt-worker"), nice.pop("strongroom-keys")) == ({15}, {15})
+    assert "strongroom-http" in nice and set().union(*nice.values()) == {os.nice(0)}, nice
+
+
 @pytest.mark.beyond_fips
 def test_sealed_server_of_another_user_is_unsealed_by_root(owned):
     passphrase = owned.home / "passphrase"

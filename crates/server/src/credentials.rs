@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use strongroom_audit::{Field, Value};
-use strongroom_records::{AccessKeyRow, AccountRow, Loaded, PrincipalRow, Records, Writes};
+use strongroom_records::{AccessKeyRow, AccountRow, Loaded, PrincipalRow, Records, Row, Writes};
 use strongroom_types::limits::{ACCESS_KEYS_PER_PRINCIPAL_MAX, SCAN_ROWS_MAX};
 use strongroom_types::{AccessKeyId, AccountId, Timestamp, UniqueId};
 
@@ -168,7 +168,7 @@ impl Credentials {
     /// The oldest first.
     fn accounts(&self) -> Result<Vec<AccountId>, OfflineError> {
         let records = &self.offline.running.records;
-        let mut rows = records.scan::<AccountRow>("account/global/", None, SCAN_ROWS_MAX)?;
+        let mut rows = every_row::<AccountRow>(records, "account/global/")?;
         rows.sort_by_key(|row| (row.created, row.account));
         Ok(rows.iter().map(|row| row.account).collect())
     }
@@ -184,10 +184,15 @@ impl Credentials {
 
 /// All access keys of a deployment.
 pub(crate) fn access_key_rows(records: &Records) -> Result<Vec<Loaded<AccessKeyRow>>, OfflineError> {
-    let mut rows: Vec<Loaded<AccessKeyRow>> = Vec::new();
+    every_row(records, "access-key/global/")
+}
+
+/// All rows whose addresses begin with `prefix`, however many pages they are.
+pub(crate) fn every_row<R: Row>(records: &Records, prefix: &str) -> Result<Vec<Loaded<R>>, OfflineError> {
+    let mut rows: Vec<Loaded<R>> = Vec::new();
     loop {
         let after = rows.last().map(|row| row.address().as_str());
-        let page = records.scan("access-key/global/", after, SCAN_ROWS_MAX)?;
+        let page = records.scan(prefix, after, SCAN_ROWS_MAX)?;
         if page.is_empty() {
             return Ok(rows);
         }

@@ -21,12 +21,12 @@ use strongroom_records::{
 };
 use strongroom_types::limits::{
     IDENTITY_NAME_CHARACTERS_MAX, IDENTITY_PATH_CHARACTERS_MAX, IDENTITY_POLICIES_MAX,
-    IDENTITY_POLICY_BYTES_MAX, SCAN_ROWS_MAX, SEED_BYTES_MAX, TAGS_PER_KEY_MAX,
+    IDENTITY_POLICY_BYTES_MAX, SEED_BYTES_MAX, TAGS_PER_KEY_MAX,
 };
 use strongroom_types::{AccountId, Tag, TagKey, TagValue, UniqueId, UniqueIdKind};
 
 use crate::assembly::{AskPassphrase, NewCredential, Places, io_at};
-use crate::credentials::access_key_rows;
+use crate::credentials::{access_key_rows, every_row};
 use crate::credentials_file::CredentialsDraft;
 use crate::offline::{Offline, OfflineError};
 
@@ -114,27 +114,13 @@ pub fn list_identities(
     passphrase: Option<AskPassphrase<'_>>,
 ) -> Result<Vec<String>, OfflineError> {
     let offline = Offline::open(places, passphrase)?;
-    let (mut lines, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let page = offline.running.records.scan::<IdentityRow>(
-            &IdentityRow::prefix(),
-            after.as_deref(),
-            SCAN_ROWS_MAX,
-        )?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.address().as_str().to_owned());
-        lines.extend(page.iter().map(|row| {
-            format!(
-                "{}  {}  {}/{}",
-                row.unique_id(),
-                row.account(),
-                kind_name(row.unique_id().kind()),
-                row.path_and_name()
-            )
-        }));
-    }
+    let rows = every_row::<IdentityRow>(&offline.running.records, &IdentityRow::prefix())?;
     offline.close()?;
-    Ok(lines)
+    let line = |row: &Loaded<IdentityRow>| {
+        let (id, account) = (row.unique_id(), row.account());
+        format!("{id}  {account}  {}/{}", kind_name(id.kind()), row.path_and_name())
+    };
+    Ok(rows.iter().map(line).collect())
 }
 
 fn kind_name(kind: UniqueIdKind) -> &'static str {
@@ -205,7 +191,7 @@ impl Applier {
 
     fn accounts(&self) -> Result<Vec<AccountId>, OfflineError> {
         let records = &self.offline.running.records;
-        let rows = records.scan::<AccountRow>("account/global/", None, SCAN_ROWS_MAX)?;
+        let rows = every_row::<AccountRow>(records, "account/global/")?;
         Ok(rows.iter().map(|row| row.account).collect())
     }
 

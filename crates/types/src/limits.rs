@@ -219,7 +219,7 @@ pub const PUBLIC_KEY_BYTES_MAX: usize = 8192;
 /// Threads beside each event loop for what computes or scans for long. More of them would not do more, but leave the loops
 /// less of the cores: RSA signatures asked for by the thousand must not slow down everything else.
 pub const HEAVY_THREADS_PER_LOOP: usize = 2;
-/// How they rank among all threads (nice(1)): far behind the loops, before what only runs in idle time.
+/// How they, and the threads that they start, rank among all (nice(1)): far behind the loops, before what only runs in idle time.
 pub const HEAVY_THREADS_NICE: i32 = 15;
 /// RSA keys of one size that are made before they are asked for.
 pub const POOLED_KEYS_PER_SIZE_MAX: usize = 4;
