@@ -14,7 +14,7 @@ use crate::load::Pace;
 use crate::many_keys;
 use crate::meter::{Meter, cores};
 use crate::operation::{Operation, Subject};
-use crate::options::{Options, Part};
+use crate::options::{Options, Part, Run};
 use crate::report::{FirstStart, Machine, Report, Round, Row, Side, Start, median};
 use crate::request::{REGION, Signer};
 use crate::service::Deployment;
@@ -23,14 +23,14 @@ use crate::service::Deployment;
 const STARTS: usize = 5;
 
 pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
-    let (program, parent) = places_of(options.strongroom.as_deref(), options.directory.as_deref())?;
+    let (program, parent) = places_of(&options.run)?;
     let scratch = Scratch::make(&parent)?;
     let sync = disk::probe(&scratch.path)?;
     let has = |part: Part| options.parts.contains(&part);
     let mut report = Report {
         machine: Machine::of_this(cores(), options.threads.map_or(cores().div_ceil(2), usize::from)),
         sync,
-        seconds_per_round: options.seconds_per_round.as_secs_f64(),
+        seconds_per_round: options.run.seconds_per_round.as_secs_f64(),
         rows: Vec::new(),
         start: None,
         half_load: Vec::new(),
@@ -86,13 +86,10 @@ fn start(
 
 /// The program to measure, and where its deployment goes: not into a temporary directory, which may be memory, where a
 /// sync costs nothing.
-pub(crate) fn places_of(
-    program: Option<&Path>,
-    directory: Option<&Path>,
-) -> Result<(PathBuf, PathBuf), BenchError> {
+pub(crate) fn places_of(run: &Run) -> Result<(PathBuf, PathBuf), BenchError> {
     let own = std::env::current_exe().map_err(io_error("find this program"))?;
-    let program = program.map_or_else(|| own.with_file_name("strongroom"), Path::to_owned);
-    Ok((program, directory.or(own.parent()).map(Path::to_owned).unwrap_or_default()))
+    let program = run.strongroom.clone().unwrap_or_else(|| own.with_file_name("strongroom"));
+    Ok((program, run.directory.as_deref().or(own.parent()).map(Path::to_owned).unwrap_or_default()))
 }
 
 /// The largest deployment that people are likely to begin with.
@@ -199,7 +196,7 @@ impl Bench<'_> {
 
     fn row(&self, operation: Operation, connections: u16) -> Result<Row, BenchError> {
         let (mut of_service, mut of_bare) = (Vec::new(), Vec::new());
-        for number in 0..self.options.rounds {
+        for number in 0..self.options.run.rounds {
             // Each goes first in every other round, so that neither always comes after the other.
             if number % 2 == 0 {
                 of_service.push(self.round(self.service, operation, connections)?);

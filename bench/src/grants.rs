@@ -22,7 +22,7 @@ const POLICY: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","P
     "Action":["kms:CreateGrant","kms:PutKeyPolicy"],"Resource":"*"}}"#;
 
 pub(crate) fn run(options: &GrantsOptions) -> Result<(), BenchError> {
-    let (program, parent) = places_of(options.strongroom.as_deref(), options.directory.as_deref())?;
+    let (program, parent) = places_of(&options.run)?;
     let scratch = Scratch::make(&parent)?;
     let deployment = Deployment::make(&program, scratch.path())?;
     let (service, _) = deployment.serve()?;
@@ -31,7 +31,7 @@ pub(crate) fn run(options: &GrantsOptions) -> Result<(), BenchError> {
     println!("Encrypt by a grant, requests per second: with one grant on the key, with {}", options.grants);
     for connections in options.connections.iter().copied() {
         let (mut of_one, mut of_many) = (Vec::new(), Vec::new());
-        for number in 0..options.rounds {
+        for number in 0..options.run.rounds {
             // Each goes first in every other round.
             if number % 2 == 0 {
                 of_one.push(bench.round(&one, connections)?);
@@ -82,7 +82,7 @@ impl Bench<'_> {
     /// Answers per second.
     fn round(&self, subject: &[Subject; 1], connections: u16) -> Result<f64, BenchError> {
         let signer = &self.deployment.signer;
-        let length = self.options.seconds_per_round;
+        let length = self.options.run.seconds_per_round;
         let meter = Meter { signer, generator_threads: cores().div_ceil(2), length };
         let round = meter.round(self.service, Operation::Encrypt, subject, connections, Pace::FlatOut)?;
         Ok(round.per_second)

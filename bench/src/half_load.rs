@@ -53,7 +53,7 @@ pub(crate) fn measure(
         eprintln!("measuring {operation} at half load");
         let (mut flat_out, mut half) = (Vec::new(), Vec::new());
         let (mut of_bare, mut of_syncing) = (Vec::new(), Vec::new());
-        for _ in 0..options.rounds {
+        for _ in 0..options.run.rounds {
             let round = meter.round(servers.service, operation, subjects, connections, Pace::FlatOut)?;
             let pace = Pace::PerSecond(round.per_second / 2.0);
             flat_out.push(round.per_second);

@@ -89,7 +89,7 @@ fn row(
     // Once over all keys before anything counts: what is measured is many keys, not keys that were never used.
     with_many()?;
     let (mut many, mut one) = (Vec::new(), Vec::new());
-    for number in 0..options.rounds {
+    for number in 0..options.run.rounds {
         if number % 2 == 0 {
             many.push(with_many()?);
             one.push(with_one()?);

@@ -28,7 +28,7 @@ pub(crate) fn cores() -> usize {
 impl<'a> Meter<'a> {
     pub(crate) fn new(options: &Options, signer: &'a Signer) -> Self {
         let generator_threads = options.threads.map_or(cores().div_ceil(2), usize::from);
-        Self { signer, generator_threads, length: options.seconds_per_round }
+        Self { signer, generator_threads, length: options.run.seconds_per_round }
     }
 
     /// Connections share the subjects out among themselves; where there are fewer subjects, several have the same.

@@ -22,6 +22,23 @@ pub(crate) struct Arguments {
     pub(crate) inner: Option<Inner>,
 }
 
+/// What every measurement of a service is told.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Rounds of each of the things that are compared
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
+    pub(crate) rounds: u16,
+    /// How long a round is measured; a tenth of it goes before as a warm-up
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
+    pub(crate) seconds_per_round: Duration,
+    /// Where the deployment is made, in a directory that is removed at the end [default: beside the programs]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// The program to measure [default: `strongroom` beside this one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) strongroom: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Operations to measure, separated by commas
@@ -31,12 +48,6 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_values_t = [1, 8, 64],
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) connections: Vec<u16>,
-    /// Rounds per operation and number of connections, for each of the two servers
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
-    pub(crate) rounds: u16,
-    /// How long a round is measured; a tenth of it goes before as a warm-up
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
-    pub(crate) seconds_per_round: Duration,
     /// Threads of the load generator [default: half of the cores]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
@@ -50,12 +61,8 @@ pub(crate) struct Options {
     /// Print JSON instead of tables
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where the deployment is made, in a directory that is removed at the end [default: beside the programs]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) directory: Option<PathBuf>,
-    /// The program to measure [default: `strongroom` beside this one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) strongroom: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) run: Run,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -98,18 +105,8 @@ pub(crate) struct GrantsOptions {
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_values_t = [1, 8, 64],
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) connections: Vec<u16>,
-    /// Rounds per number of connections, for each of the two keys
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
-    pub(crate) rounds: u16,
-    /// How long a round is measured; a tenth of it goes before as a warm-up
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
-    pub(crate) seconds_per_round: Duration,
-    /// Where the deployment is made, in a directory that is removed at the end [default: beside the programs]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) directory: Option<PathBuf>,
-    /// The program to measure [default: `strongroom` beside this one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) strongroom: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) run: Run,
 }
 
 #[derive(Debug, Args)]
@@ -117,18 +114,8 @@ pub(crate) struct KeysOptions {
     /// Number of connections that sign
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) connections: u16,
-    /// Rounds per kind of key
-    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
-    pub(crate) rounds: u16,
-    /// How long a round is measured; a tenth of it goes before as a warm-up
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
-    pub(crate) seconds_per_round: Duration,
-    /// Where the deployment is made, in a directory that is removed at the end [default: beside the programs]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) directory: Option<PathBuf>,
-    /// The program to measure [default: `strongroom` beside this one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) strongroom: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) run: Run,
 }
 
 #[derive(Debug, Args)]
@@ -178,7 +165,7 @@ mod tests {
         assert!(parse(&["--seconds-per-round", "0"]).is_err());
         assert!(parse(&["--seconds-per-round", "NaN"]).is_err());
         let options = parse(&["--seconds-per-round", "240"]).unwrap().options;
-        assert_eq!(options.seconds_per_round, Duration::from_secs(240));
+        assert_eq!(options.run.seconds_per_round, Duration::from_secs(240));
     }
 
     #[test]
@@ -193,7 +180,7 @@ mod tests {
         let options = parse(&[]).unwrap().options;
         assert_eq!(options.operations, Operation::ALL);
         assert_eq!(options.connections, [1, 8, 64]);
-        assert_eq!((options.rounds, options.seconds_per_round), (5, Duration::from_secs(2)));
+        assert_eq!((options.run.rounds, options.run.seconds_per_round), (5, Duration::from_secs(2)));
         assert_eq!((options.parts.as_slice(), options.keys), (&Part::ALL[..], 100_000));
     }
 

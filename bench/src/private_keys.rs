@@ -102,7 +102,7 @@ fn ml_dsa() -> Sign {
 }
 
 pub(crate) fn run(options: &KeysOptions) -> Result<(), BenchError> {
-    let (program, parent) = places_of(options.strongroom.as_deref(), options.directory.as_deref())?;
+    let (program, parent) = places_of(&options.run)?;
     let scratch = Scratch::make(&parent)?;
     let deployment = Deployment::make(&program, scratch.path())?;
     let (service, _) = deployment.serve()?;
@@ -136,10 +136,10 @@ impl Bench<'_> {
         let bare = bare_server(reply.body.len(), directory)?;
         let raw = (kind.raw)().ok_or(BenchError::NoKey { spec: kind.spec })?;
         let (mut of_service, mut of_bare, mut of_raw) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..self.options.rounds {
+        for _ in 0..self.options.run.rounds {
             let connections = self.options.connections;
             of_service.push(self.load(self.service, "Sign", &body, connections, Pace::FlatOut)?.0);
-            of_raw.push(per_second(&*raw, self.options.seconds_per_round));
+            of_raw.push(per_second(&*raw, self.options.run.seconds_per_round));
             of_bare.push(self.load(&bare, "DescribeKey", &body, connections, Pace::FlatOut)?.0);
         }
         let [service, raw, bare] = [of_service, of_raw, of_bare].map(|rounds| median(rounds.into_iter()));
@@ -164,7 +164,7 @@ impl Bench<'_> {
             .to_string();
         let slow = slow.to_string();
         let (mut idle, mut busy) = (Vec::new(), Vec::new());
-        for _ in 0..self.options.rounds {
+        for _ in 0..self.options.run.rounds {
             idle.push(self.encrypts(&encrypt)?);
             let is_over = AtomicBool::new(false);
             let among_others = thread::scope(|scope| {
@@ -221,7 +221,7 @@ impl Bench<'_> {
             self.deployment.signer.request(server.address(), operation, body, number).map(|one| vec![one])
         };
         let requests = (0..usize::from(connections)).map(sign).collect::<Result<Vec<_>, _>>()?;
-        let length = self.options.seconds_per_round;
+        let length = self.options.run.seconds_per_round;
         let load = Load {
             address: server.address(),
             requests: &requests,
