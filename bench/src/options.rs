@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::operation::Operation;
+use crate::private_keys;
 
 /// A round must end before the signatures of its requests do, which are good for five minutes.
 const ROUND_SECONDS_MAX: f64 = 240.0;
@@ -114,6 +115,9 @@ pub(crate) struct KeysOptions {
     /// Number of connections that sign
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) connections: u16,
+    /// What to measure, separated by commas: key specs, and `beside` for Encrypt beside RSA_4096 [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = private_keys::PARTS)]
+    pub(crate) parts: Vec<String>,
     #[command(flatten)]
     pub(crate) run: Run,
 }
@@ -190,6 +194,15 @@ mod tests {
         assert!(parse(&["--keys", "63"]).is_err());
         let options = parse(&["--parts", "many-keys", "--keys", "64"]).unwrap().options;
         assert_eq!((options.parts.as_slice(), options.keys), (&[Part::ManyKeys][..], 64));
+    }
+
+    #[test]
+    fn of_private_keys_only_what_is_measured_can_be_named() {
+        assert!(parse(&["keys", "--parts", "RSA_1024"]).is_err());
+        let Some(Inner::Keys(keys)) = parse(&["keys", "--parts", "RSA_2048,beside"]).unwrap().inner else {
+            panic!("not keys")
+        };
+        assert_eq!(keys.parts, ["RSA_2048", "beside"]);
     }
 
     #[test]

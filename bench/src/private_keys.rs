@@ -18,6 +18,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use serde_json::{Value, json};
+use strongroom_types::limits::HEAVY_THREADS_NICE;
 
 use crate::child::Server;
 use crate::compare::{Scratch, places_of};
@@ -72,6 +73,20 @@ const KINDS: [Kind; 6] = [
     Kind { spec: "ML_DSA_65", algorithm: "ML_DSA_SHAKE_256", ratio_min: 0.5, raw: ml_dsa },
 ];
 
+/// What stands for Encrypt beside RSA_4096 among the parts.
+const BESIDE: &str = "beside";
+
+/// What can be measured by itself.
+pub(crate) const PARTS: [&str; KINDS.len() + 1] = {
+    let mut parts = [BESIDE; KINDS.len() + 1];
+    let mut at = 0;
+    while at < KINDS.len() {
+        parts[at] = KINDS[at].spec;
+        at += 1;
+    }
+    parts
+};
+
 fn rsa(size: KeySize) -> Sign {
     let pair = RsaKeyPair::generate(size).ok()?;
     let random = SystemRandom::new();
@@ -109,10 +124,13 @@ pub(crate) fn run(options: &KeysOptions) -> Result<(), BenchError> {
     let bench = Bench { deployment: &deployment, service: &service, options };
     println!("signatures per second at {} connections, on {} cores", options.connections, cores());
     println!("spec                      service        raw  service/raw   service/(raw and HTTP)");
-    for kind in KINDS {
-        println!("{}", bench.signatures(&kind, scratch.path())?);
+    let is_wanted = |part: &str| options.parts.is_empty() || options.parts.iter().any(|wanted| wanted == part);
+    for kind in KINDS.iter().filter(|kind| is_wanted(kind.spec)) {
+        println!("{}", bench.signatures(kind, scratch.path())?);
     }
-    println!("{}", bench.beside()?);
+    if is_wanted(BESIDE) {
+        println!("{}", bench.beside(scratch.path())?);
+    }
     service.stop()
 }
 
@@ -133,7 +151,7 @@ impl Bench<'_> {
             .map_err(io_error("connect to the service"))?
             .ask(&request)?;
         // What the bare server is asked has the name of an operation that it knows; all else is the same.
-        let bare = bare_server(reply.body.len(), directory)?;
+        let bare = bare_server(reply.body.len(), directory, None)?;
         let raw = (kind.raw)().ok_or(BenchError::NoKey { spec: kind.spec })?;
         let (mut of_service, mut of_bare, mut of_raw) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.options.run.rounds {
@@ -153,8 +171,9 @@ impl Bench<'_> {
         ))
     }
 
-    /// Encrypt, now and then, on an idle server and beside private keys of the slowest kind.
-    fn beside(&self) -> Result<String, BenchError> {
+    /// Encrypt, now and then, on an idle server and beside private keys of the slowest kind. And what a machine makes of it
+    /// that has nothing to do with the service: the bare server that syncs, beside threads that do nothing but sign.
+    fn beside(&self, directory: &Path) -> Result<String, BenchError> {
         eprintln!("measuring Encrypt beside RSA_4096");
         let encrypting = Subject { key_id: self.make_key(&json!({}))?, ..Subject::default() };
         let encrypt = Operation::Encrypt.body(&encrypting);
@@ -163,9 +182,18 @@ impl Bench<'_> {
         let sign = json!({ "KeyId": key_id, "Message": MESSAGE, "SigningAlgorithm": "RSASSA_PSS_SHA_256" })
             .to_string();
         let slow = slow.to_string();
+        let request = self.deployment.signer.request(self.service.address(), "Encrypt", &encrypt, 0)?;
+        let reply = Connection::open(self.service.address())
+            .map_err(io_error("connect to the service"))?
+            .ask(&request)?;
+        let bare = bare_server(reply.body.len(), directory, Some(&directory.join("bare-journal")))?;
+        let raw = rsa(KeySize::Rsa4096).ok_or(BenchError::NoKey { spec: "RSA_4096" })?;
         let (mut idle, mut busy) = (Vec::new(), Vec::new());
+        let (mut bare_idle, mut bare_busy) = (Vec::new(), Vec::new());
         for _ in 0..self.options.run.rounds {
-            idle.push(self.encrypts(&encrypt)?);
+            bare_idle.push(self.now_and_then(&bare, "DescribeKey", &encrypt)?);
+            bare_busy.push(beside_threads(&*raw, || self.now_and_then(&bare, "DescribeKey", &encrypt))?);
+            idle.push(self.now_and_then(self.service, "Encrypt", &encrypt)?);
             let is_over = AtomicBool::new(false);
             let among_others = thread::scope(|scope| {
                 let signing: Vec<_> =
@@ -173,7 +201,7 @@ impl Bench<'_> {
                 let making: Vec<_> =
                     (0..2).map(|_| scope.spawn(|| self.keep_asking("CreateKey", &slow, &is_over))).collect();
                 thread::sleep(Duration::from_millis(300));
-                let measured = self.encrypts(&encrypt);
+                let measured = self.now_and_then(self.service, "Encrypt", &encrypt);
                 is_over.store(true, Ordering::Relaxed);
                 for asking in signing.into_iter().chain(making) {
                     asking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -182,19 +210,22 @@ impl Bench<'_> {
             });
             busy.push(among_others?);
         }
-        let (idle, busy) = (median(idle.into_iter()), median(busy.into_iter()));
+        let [idle, busy, bare_idle, bare_busy] =
+            [idle, busy, bare_idle, bare_busy].map(|rounds| median(rounds.into_iter()));
         let growth = busy / idle;
         let judged = judge(growth <= P99_GROWTH_MAX);
         Ok(format!(
             "p99 of Encrypt: {idle:.0} us idle, {busy:.0} us while RSA_4096 signs and is created, {growth:.1} times as long \
-             (at most {P99_GROWTH_MAX}: {judged})"
+             (at most {P99_GROWTH_MAX}: {judged}); a bare server that syncs: {bare_idle:.0} us idle, {bare_busy:.0} us beside \
+             RSA_4096 signing on all cores, {:.1} times as long",
+            bare_busy / bare_idle
         ))
     }
 
-    /// The p99 of Encrypt at a low pace.
-    fn encrypts(&self, body: &str) -> Result<f64, BenchError> {
+    /// The p99 at a low pace.
+    fn now_and_then(&self, server: &Server, operation: &str, body: &str) -> Result<f64, BenchError> {
         let pace = Pace::PerSecond(ENCRYPTS_PER_SECOND);
-        Ok(self.load(self.service, "Encrypt", body, ENCRYPT_CONNECTIONS, pace)?.1)
+        Ok(self.load(server, operation, body, ENCRYPT_CONNECTIONS, pace)?.1)
     }
 
     /// One request after the other until it is over.
@@ -242,21 +273,41 @@ impl Bench<'_> {
     }
 }
 
-/// The bare server, with replies of this size.
-fn bare_server(bytes: usize, directory: &Path) -> Result<Server, BenchError> {
+/// The bare server, with replies of this size. With `journal`, it syncs that file before each answer.
+fn bare_server(bytes: usize, directory: &Path, journal: Option<&Path>) -> Result<Server, BenchError> {
     let address = crate::child::free_address()?;
-    let words = [
+    let mut words = vec![
         "bare".into(),
         "--listen".into(),
         address.to_string().into(),
         format!("--reply=DescribeKey={bytes}").into(),
     ];
+    if let Some(journal) = journal {
+        words.extend(["--journal".into(), journal.into()]);
+    }
     let own = std::env::current_exe().map_err(io_error("find this program"))?;
     let mut bare = Server::spawn("bare server", address, &own, &words, directory.join("bare.log"))?;
     let request =
         "POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: TrentService.DescribeKey\r\nContent-Length: 0\r\n\r\n";
     bare.wait_for_answer(request.as_bytes())?;
     Ok(bare)
+}
+
+/// What comes of a measurement beside as many threads as cores that sign all the time, ranked as the service ranks those.
+fn beside_threads<T>(sign: &(dyn Fn() -> bool + Sync), measure: impl FnOnce() -> T) -> T {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..cores() {
+            scope.spawn(|| {
+                let _ = rustix::process::setpriority_process(None, HEAVY_THREADS_NICE);
+                while !is_over.load(Ordering::Relaxed) && sign() {}
+            });
+        }
+        thread::sleep(Duration::from_millis(50));
+        let measured = measure();
+        is_over.store(true, Ordering::Relaxed);
+        measured
+    })
 }
 
 /// How often all cores together do it in a second.
