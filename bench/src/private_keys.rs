@@ -124,7 +124,8 @@ pub(crate) fn run(options: &KeysOptions) -> Result<(), BenchError> {
     let bench = Bench { deployment: &deployment, service: &service, options };
     println!("signatures per second at {} connections, on {} cores", options.connections, cores());
     println!("spec                      service        raw  service/raw   service/(raw and HTTP)");
-    let is_wanted = |part: &str| options.parts.is_empty() || options.parts.iter().any(|wanted| wanted == part);
+    let is_wanted =
+        |part: &str| options.parts.is_empty() || options.parts.iter().any(|wanted| wanted == part);
     for kind in KINDS.iter().filter(|kind| is_wanted(kind.spec)) {
         println!("{}", bench.signatures(kind, scratch.path())?);
     }

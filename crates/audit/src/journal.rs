@@ -14,6 +14,7 @@
 //! too; their own deadlines end them), lock the directory (who runs the process does), delete old segments.
 
 mod appenders;
+mod computing;
 mod generation;
 mod group;
 mod recovery;
@@ -23,6 +24,7 @@ mod shared;
 mod tests;
 mod writer;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -43,11 +45,12 @@ use crate::note::Note;
 use crate::stats::JournalStats;
 
 pub use appenders::Appenders;
+pub use computing::Computing;
 pub use generation::{Synced, Ticket};
 use group::Group;
 use recovery::Found;
 use segments::Segments;
-use shared::Shared;
+use shared::{Haste, Shared};
 use writer::Writer;
 
 /// More than a group of a busy journal has.
@@ -122,7 +125,8 @@ impl Journal {
         let group = first_group(found, clock.as_ref(), &*signer)?;
         segments.write(&group).map_err(write_error)?;
         let end = JournalEnd { sequence: segments.end().sequence, link: segments.end().chain };
-        let shared = Arc::new(Shared::new(end, options.pending_bytes_max, clock));
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let shared = Arc::new(Shared::new(end, options.pending_bytes_max, processors, clock));
         let writer = Writer::new(Arc::clone(&shared), segments, signer, group.records, &options);
         let thread = thread::Builder::new().name("audit-journal".to_owned());
         let writer = thread.spawn(move || writer.run()).map_err(JournalError::Spawn)?;
@@ -140,6 +144,12 @@ impl Journal {
         Appenders::new(Arc::clone(&self.shared))
     }
 
+    /// To be told of an operation that computes for long: until what this returns is dropped, records of its kind may wait
+    /// for its ([`Place::append_patiently`]).
+    pub fn computing(&self) -> Computing {
+        Computing::begin(Arc::clone(&self.shared))
+    }
+
     /// Appends events directly behind one another; the ticket speaks for all of them.
     pub fn append_batch(&self, events: &[Event<'_>]) -> Result<Ticket, JournalError> {
         if events.len() > AUDIT_BATCH_EVENTS_MAX {
@@ -149,7 +159,7 @@ impl Journal {
         if events.is_empty() {
             return Ok(self.shared.nothing_to_write());
         }
-        Ok(self.shared.append_events(events.iter()))
+        Ok(self.shared.append_events(events.iter(), Haste::Hurried))
     }
 
     /// Appends a checkpoint that names the store's state.
@@ -208,9 +218,19 @@ pub struct Place {
 
 impl Place {
     /// Appends the event. It has its place in the order from now on, and will be written.
-    pub fn append(mut self, event: &Event<'_>) -> Ticket {
+    pub fn append(self, event: &Event<'_>) -> Ticket {
+        self.append_in(Haste::Hurried, event)
+    }
+
+    /// The same for an operation that computed for long. While more operations compute than there are processors, its
+    /// record may wait a little for theirs.
+    pub fn append_patiently(self, event: &Event<'_>) -> Ticket {
+        self.append_in(Haste::Patient, event)
+    }
+
+    fn append_in(mut self, haste: Haste, event: &Event<'_>) -> Ticket {
         self.is_free = true;
-        self.shared.append_events(std::iter::once(event))
+        self.shared.append_events(std::iter::once(event), haste)
     }
 }
 

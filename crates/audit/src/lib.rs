@@ -42,7 +42,7 @@ pub use event::{
 pub use extent::{Extent, extents};
 pub use files::{DiskFiles, SegmentFile, SegmentFiles};
 pub use format::HeaderFault;
-pub use journal::{Appenders, Journal, JournalEnd, JournalOptions, Place, Synced, Ticket};
+pub use journal::{Appenders, Computing, Journal, JournalEnd, JournalOptions, Place, Synced, Ticket};
 pub use note::Note;
 pub use reader::{Entry, JournalReader, Record, TornTail, event_ids_since};
 pub use sequence::Sequence;

@@ -63,6 +63,8 @@ pub struct Visit {
     arrival: Arrival,
     caller: Caller,
     corridor: Arc<Corridor>,
+    /// It computed beside the event loops, so its record may wait for others that do.
+    is_patient: bool,
     operation: &'static str,
     place: Option<Place>,
     protocol: Protocol,
@@ -106,7 +108,9 @@ impl Corridor {
         let operation = named.as_ref().map_or(UNKNOWN, |named| named.name());
         let corridor = Arc::clone(self);
         let place = Some(place);
-        let mut visit = Visit { arrival, caller, corridor, operation, place, protocol, request_id, time };
+        let is_patient = false;
+        let mut visit =
+            Visit { arrival, caller, corridor, is_patient, operation, place, protocol, request_id, time };
         match named {
             Ok(named) => Ok((visit, named)),
             Err(fault) => Err(visit.refused(fault, None, &About::default(), true).await),
@@ -218,7 +222,7 @@ impl Visit {
         self.refused(fault, None, &About::default(), true).await
     }
 
-    async fn attempt<Op: Operation>(&self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
+    async fn attempt<Op: Operation>(&mut self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
         // A document takes about a millisecond to verify.
         if Op::weight(request) == Weight::Light && Op::recipient(request).is_none() {
             let (parts, setting) = (&self.corridor.parts, Setting::new(&self.arrival, self.time));
@@ -228,6 +232,7 @@ impl Visit {
                 return ran;
             }
         }
+        self.is_patient = true;
         // Boxed, so that the futures of light operations stay small.
         Box::pin(self.attempt_beside::<Op>(request)).await
     }
@@ -237,7 +242,9 @@ impl Visit {
         let request = Arc::clone(request);
         let Setting { is_secure, source, time, user_agent } = Setting::new(&self.arrival, self.time);
         let user_agent = user_agent.cloned();
+        let computing = corridor.parts.journal.computing();
         let run = move || {
+            let _computing = computing;
             let setting = Setting { is_secure, source, time, user_agent: user_agent.as_ref() };
             decide_and_run::<Op>(&corridor.parts, &caller, &setting, &request, Where::BesideEventLoops)
         };
@@ -305,8 +312,11 @@ impl Visit {
     /// Appends the record at the reserved place and waits until it is durable.
     async fn record(&mut self, end: End<'_>) -> Result<(), JournalError> {
         let Some(place) = self.place.take() else { return Ok(()) };
-        let ticket =
-            self.with_beginning(|beginning| place.append(&event(EventKind::ApiCall, beginning, end)));
+        let is_patient = self.is_patient;
+        let ticket = self.with_beginning(|beginning| {
+            let event = event(EventKind::ApiCall, beginning, end);
+            if is_patient { place.append_patiently(&event) } else { place.append(&event) }
+        });
         ticket.synced().await.map(|_| ())
     }
 

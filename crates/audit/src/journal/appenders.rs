@@ -40,42 +40,11 @@ impl fmt::Debug for Appenders {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
     use std::time::Duration;
 
     use super::*;
-    use crate::journal::JournalEnd;
-    use crate::journal::shared::CheckpointDue;
-    use crate::testing::{TestClock, encrypt};
-
-    /// Longer than any test: what waits for it does not end.
-    const FOR_EVER: Duration = Duration::from_secs(3600);
-
-    fn shared() -> Arc<Shared> {
-        Arc::new(Shared::new(JournalEnd::default(), 1 << 20, TestClock::new()))
-    }
-
-    fn append(shared: &Shared, number: u64) {
-        shared.claim(strongroom_types::limits::AUDIT_PLACE_BYTES).unwrap();
-        drop(shared.append_events([encrypt(number)].iter()));
-    }
-
-    /// How many records the next group has, or none if the journal is closed.
-    fn taken(shared: &Shared, gathering: Option<Duration>) -> Option<u64> {
-        let due = CheckpointDue { records: u64::MAX, bytes: u64::MAX, at_close: false };
-        shared.next_group(Vec::new(), &due, gathering).map(|group| group.records)
-    }
-
-    /// Lets a writer gather on its own thread, and does `then` when it does.
-    fn while_gathering(shared: &Arc<Shared>, then: impl FnOnce()) -> Option<u64> {
-        let writer = Arc::clone(shared);
-        let writer = thread::spawn(move || taken(&writer, Some(FOR_EVER)));
-        while !shared.is_gathering() {
-            thread::yield_now();
-        }
-        then();
-        writer.join().unwrap()
-    }
+    use crate::journal::shared::Haste::Hurried;
+    use crate::journal::shared::testing::{FOR_EVER, append, shared, taken_for_loops, while_gathering};
 
     #[test]
     fn loops_that_are_idle_are_not_waited_for() {
@@ -85,8 +54,8 @@ mod tests {
         appenders.busy();
         appenders.idle();
         appenders.idle();
-        append(&shared, 1);
-        assert_eq!(taken(&shared, Some(FOR_EVER)), Some(1));
+        append(&shared, 1, Hurried);
+        assert_eq!(taken_for_loops(&shared, Some(FOR_EVER)), Some(1));
     }
 
     #[test]
@@ -94,8 +63,8 @@ mod tests {
         let shared = shared();
         Appenders::new(Arc::clone(&shared)).busy();
         for gathering in [None, Some(Duration::ZERO)] {
-            append(&shared, 1);
-            assert_eq!(taken(&shared, gathering), Some(1));
+            append(&shared, 1, Hurried);
+            assert_eq!(taken_for_loops(&shared, gathering), Some(1));
         }
     }
 
@@ -105,11 +74,11 @@ mod tests {
         let appenders = Appenders::new(Arc::clone(&shared));
         appenders.busy();
         appenders.busy();
-        append(&shared, 1);
+        append(&shared, 1, Hurried);
         let records = while_gathering(&shared, || {
-            append(&shared, 2);
+            append(&shared, 2, Hurried);
             appenders.idle();
-            append(&shared, 3);
+            append(&shared, 3, Hurried);
             appenders.idle();
         });
         assert_eq!(records, Some(3));
@@ -119,7 +88,7 @@ mod tests {
     fn closing_ends_the_gathering() {
         let shared = shared();
         Appenders::new(Arc::clone(&shared)).busy();
-        append(&shared, 1);
+        append(&shared, 1, Hurried);
         // The record, and the checkpoint that closing adds.
         assert_eq!(while_gathering(&shared, || shared.close()), Some(2));
     }

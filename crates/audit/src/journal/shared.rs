@@ -33,10 +33,13 @@ const CLOSED: u8 = 2;
 
 pub(crate) struct Shared {
     pending: Mutex<Pending>,
-    /// There is work for the writer, or it is to stop, or nobody has work while it gathers.
+    /// There is work for the writer, or it is to stop, or there is nothing left that it gathers for.
     work: Condvar,
     /// Event loops that have work and may append more.
     busy: AtomicUsize,
+    /// Operations that compute for long, and how many of them do so at once.
+    computing: AtomicUsize,
+    processors: usize,
     /// The writer has records and waits for more.
     is_gathering: AtomicBool,
     claimed: AtomicUsize,
@@ -55,6 +58,8 @@ pub(crate) struct Pending {
     /// Up to here the buffer holds whole records.
     whole: usize,
     records: u64,
+    /// How many of them cannot wait for company.
+    hurried: u64,
     next_sequence: u64,
     claimed: usize,
     generation: Arc<Generation>,
@@ -62,6 +67,24 @@ pub(crate) struct Pending {
     /// Nothing is taken any more.
     is_closed: bool,
     writer_waits: bool,
+    /// The writer has patient records only, and waits for one that is not.
+    writer_keeps_company: bool,
+}
+
+/// Whether a record may wait for others of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Haste {
+    Hurried,
+    Patient,
+}
+
+/// How long the writer waits for more records when it has some.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gathering {
+    /// While nothing but patient records wait and operations compute for them to wait for.
+    pub(crate) in_company: Duration,
+    /// While event loops have work; `None` if that is not worth it.
+    pub(crate) for_loops: Option<Duration>,
 }
 
 /// When the writer wants a checkpoint at the end of a group.
@@ -76,22 +99,31 @@ pub(crate) struct CheckpointDue {
 
 impl Shared {
     /// For a journal whose last record, synced, is `end`.
-    pub(crate) fn new(end: JournalEnd, pending_bytes_max: usize, clock: Arc<dyn Env>) -> Self {
+    pub(crate) fn new(
+        end: JournalEnd,
+        pending_bytes_max: usize,
+        processors: usize,
+        clock: Arc<dyn Env>,
+    ) -> Self {
         let pending = Pending {
             buffer: vec![0; CHAIN_BYTES],
             whole: CHAIN_BYTES,
             records: 0,
+            hurried: 0,
             next_sequence: end.sequence + 1,
             claimed: 0,
             generation: Generation::new(Outcome::Pending),
             is_closing: false,
             is_closed: false,
             writer_waits: false,
+            writer_keeps_company: false,
         };
         Self {
             pending: Mutex::new(pending),
             work: Condvar::new(),
             busy: AtomicUsize::new(0),
+            computing: AtomicUsize::new(0),
+            processors,
             is_gathering: AtomicBool::new(false),
             claimed: AtomicUsize::new(0),
             pending_bytes_max,
@@ -141,14 +173,18 @@ impl Shared {
     }
 
     /// Appends events behind one another, each into a place already claimed; the ticket is the last one's.
-    pub(crate) fn append_events<'e>(&self, events: impl Iterator<Item = &'e Event<'e>>) -> Ticket {
+    pub(crate) fn append_events<'e>(
+        &self,
+        events: impl Iterator<Item = &'e Event<'e>>,
+        haste: Haste,
+    ) -> Ticket {
         let mut pending = self.lock();
         let mut ticket = None;
         for event in events {
             if pending.is_closed {
                 self.release(AUDIT_PLACE_BYTES);
             } else {
-                ticket = Some(self.append_event(&mut pending, event));
+                ticket = Some(self.append_event(&mut pending, event, haste));
             }
         }
         let ticket = ticket.unwrap_or_else(|| pending.refused());
@@ -156,7 +192,7 @@ impl Shared {
         ticket
     }
 
-    fn append_event(&self, pending: &mut Pending, event: &Event<'_>) -> Ticket {
+    fn append_event(&self, pending: &mut Pending, event: &Event<'_>, haste: Haste) -> Ticket {
         let start = pending.begin(RecordKind::Event);
         event.encode(&mut pending.buffer);
         let mut room = AUDIT_PLACE_BYTES;
@@ -172,7 +208,7 @@ impl Shared {
             }
         }
         self.release(room.saturating_sub(size));
-        pending.end(start, size)
+        pending.end(start, size, haste)
     }
 
     /// The ticket of an empty batch.
@@ -201,7 +237,7 @@ impl Shared {
         }
         let start = pending.begin(RecordKind::Note);
         Note { time: self.clock.now(), text }.encode(&mut pending.buffer);
-        let ticket = pending.end(start, 0);
+        let ticket = pending.end(start, 0, Haste::Hurried);
         self.wake_writer(pending);
         ticket
     }
@@ -215,18 +251,61 @@ impl Shared {
     pub(crate) fn idle(&self) {
         // Sequentially consistent with `gather`: either this sees that the writer gathers, or the writer sees that
         // nobody is busy.
-        if self.busy.fetch_sub(1, Ordering::SeqCst) == 1 && self.is_gathering.load(Ordering::SeqCst) {
+        if self.busy.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.end_gathering();
+        }
+    }
+
+    /// An operation computes for long.
+    pub(crate) fn begin_computing(&self) {
+        self.computing.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It does no more.
+    pub(crate) fn end_computing(&self) {
+        if self.computing.fetch_sub(1, Ordering::SeqCst) == self.processors + 1 {
+            self.end_gathering();
+        }
+    }
+
+    /// Lets a writer that gathers look again whether it has anything to gather for.
+    fn end_gathering(&self) {
+        if self.is_gathering.load(Ordering::SeqCst) {
             // With the lock, so that the writer is not between looking and waiting.
             drop(self.lock());
             self.work.notify_one();
         }
     }
 
-    /// Lets more records come while event loops have work, no longer than `at_most`.
-    fn gather<'p>(&self, pending: MutexGuard<'p, Pending>, at_most: Duration) -> MutexGuard<'p, Pending> {
+    /// Lets more records come while patient ones may wait for company, no longer than `at_most`.
+    fn keep_company<'p>(
+        &self,
+        mut pending: MutexGuard<'p, Pending>,
+        at_most: Duration,
+    ) -> MutexGuard<'p, Pending> {
+        let may_wait = |pending: &Pending| {
+            !pending.is_closing
+                && pending.hurried == 0
+                && self.computing.load(Ordering::SeqCst) > self.processors
+        };
+        if !may_wait(&pending) {
+            return pending;
+        }
+        pending.writer_keeps_company = true;
+        let mut pending = self.gather(pending, at_most, may_wait);
+        pending.writer_keeps_company = false;
+        pending
+    }
+
+    /// Lets more records come while they may, no longer than `at_most`.
+    fn gather<'p>(
+        &self,
+        pending: MutexGuard<'p, Pending>,
+        at_most: Duration,
+        may_come: impl Fn(&Pending) -> bool,
+    ) -> MutexGuard<'p, Pending> {
         self.is_gathering.store(true, Ordering::SeqCst);
-        let may_come = |pending: &mut Pending| !pending.is_closing && self.busy.load(Ordering::SeqCst) > 0;
-        let waited = self.work.wait_timeout_while(pending, at_most, may_come);
+        let waited = self.work.wait_timeout_while(pending, at_most, |pending| may_come(pending));
         self.is_gathering.store(false, Ordering::SeqCst);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -236,13 +315,13 @@ impl Shared {
         self.is_gathering.load(Ordering::SeqCst)
     }
 
-    /// Waits for records, and with `gathering` for more of them, and takes them all, leaving `spare` to be filled.
+    /// Waits for records, as long as `gathering` says for more of them, and takes them all, leaving `spare` to be filled.
     /// `None` when the journal is closed and all has been taken.
     pub(crate) fn next_group(
         &self,
         mut spare: Vec<u8>,
         due: &CheckpointDue,
-        gathering: Option<Duration>,
+        gathering: Gathering,
     ) -> Option<Group> {
         let mut pending = self.lock();
         while pending.records == 0 && !pending.is_closing {
@@ -250,8 +329,10 @@ impl Shared {
             pending = self.work.wait(pending).unwrap_or_else(PoisonError::into_inner);
             pending.writer_waits = false;
         }
-        if let Some(at_most) = gathering {
-            pending = self.gather(pending, at_most);
+        pending = self.keep_company(pending, gathering.in_company);
+        if let Some(at_most) = gathering.for_loops {
+            let may_come = |pending: &Pending| !pending.is_closing && self.busy.load(Ordering::SeqCst) > 0;
+            pending = self.gather(pending, at_most, may_come);
         }
         let is_last = pending.is_closed;
         pending.is_closed = pending.is_closing;
@@ -269,6 +350,7 @@ impl Shared {
         spare.clear();
         spare.resize(CHAIN_BYTES, 0);
         let records = mem::take(&mut pending.records);
+        pending.hurried = 0;
         pending.whole = CHAIN_BYTES;
         Some(Group {
             first: pending.next_sequence - records,
@@ -340,7 +422,7 @@ impl Shared {
     }
 
     fn wake_writer(&self, pending: MutexGuard<'_, Pending>) {
-        let writer_waits = pending.writer_waits;
+        let writer_waits = pending.writer_waits || (pending.writer_keeps_company && pending.hurried > 0);
         drop(pending);
         if writer_waits {
             self.work.notify_one();
@@ -361,11 +443,12 @@ impl Pending {
         begin_record(&mut self.buffer, self.next_sequence, kind)
     }
 
-    fn end(&mut self, start: usize, claimed: usize) -> Ticket {
+    fn end(&mut self, start: usize, claimed: usize, haste: Haste) -> Ticket {
         end_record(&mut self.buffer, start);
         self.whole = self.buffer.len();
         self.claimed += claimed;
         self.records += 1;
+        self.hurried += u64::from(haste == Haste::Hurried);
         let sequence = Sequence::new(self.next_sequence);
         self.next_sequence += 1;
         Ticket { generation: Arc::clone(&self.generation), sequence }
@@ -374,11 +457,58 @@ impl Pending {
     fn checkpoint(&mut self, clock: &dyn Env, state: &[u8], claimed: usize) -> Ticket {
         let start = self.begin(RecordKind::Checkpoint);
         checkpoint::append_open(&mut self.buffer, self.next_sequence - 1, clock.now(), state);
-        self.end(start, claimed)
+        self.end(start, claimed, Haste::Hurried)
     }
 
     /// The ticket of what is not taken any more.
     fn refused(&self) -> Ticket {
         Ticket { generation: Generation::new(Outcome::Closed), sequence: Sequence::new(self.next_sequence) }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::thread;
+
+    use super::*;
+    use crate::testing::{TestClock, encrypt};
+
+    /// Longer than any test: what waits for it does not end.
+    pub(crate) const FOR_EVER: Duration = Duration::from_secs(3600);
+
+    /// Of a machine with two processors.
+    pub(crate) fn shared() -> Arc<Shared> {
+        Arc::new(Shared::new(JournalEnd::default(), 1 << 20, 2, TestClock::new()))
+    }
+
+    pub(crate) fn append(shared: &Shared, number: u64, haste: Haste) {
+        shared.claim(AUDIT_PLACE_BYTES).unwrap();
+        drop(shared.append_events([encrypt(number)].iter(), haste));
+    }
+
+    /// How many records the next group has, or none if the journal is closed.
+    fn taken(shared: &Shared, gathering: Gathering) -> Option<u64> {
+        let due = CheckpointDue { records: u64::MAX, bytes: u64::MAX, at_close: false };
+        shared.next_group(Vec::new(), &due, gathering).map(|group| group.records)
+    }
+
+    pub(crate) fn taken_for_loops(shared: &Shared, for_loops: Option<Duration>) -> Option<u64> {
+        taken(shared, Gathering { in_company: Duration::ZERO, for_loops })
+    }
+
+    pub(crate) fn taken_in_company(shared: &Shared, in_company: Duration) -> Option<u64> {
+        taken(shared, Gathering { in_company, for_loops: None })
+    }
+
+    /// Lets a writer gather on its own thread, and does `then` when it does.
+    pub(crate) fn while_gathering(shared: &Arc<Shared>, then: impl FnOnce()) -> Option<u64> {
+        let writer = Arc::clone(shared);
+        let gathering = Gathering { in_company: FOR_EVER, for_loops: Some(FOR_EVER) };
+        let writer = thread::spawn(move || taken(&writer, gathering));
+        while !shared.is_gathering() {
+            thread::yield_now();
+        }
+        then();
+        writer.join().unwrap()
     }
 }

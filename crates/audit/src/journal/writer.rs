@@ -16,7 +16,7 @@ use crate::format::{put, segment_name};
 use crate::journal::generation::Outcome;
 use crate::journal::group::{Group, seal};
 use crate::journal::segments::Segments;
-use crate::journal::shared::{CheckpointDue, Shared};
+use crate::journal::shared::{CheckpointDue, Gathering, Shared};
 use crate::journal::{JournalEnd, JournalOptions};
 
 /// Memory that the writer keeps between groups. A burst gives back what it took beyond.
@@ -31,6 +31,11 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 const GATHER_RECORDS: u64 = 8;
 const GATHER_DIVISOR: u32 = 2;
 const GATHER_AT_MOST: Duration = Duration::from_millis(1);
+/// Records that may wait for company ([`Computing`]) do so for no longer than so many times of what writing the last group
+/// took, so that syncs take a fifth of the time at most.
+///
+/// [`Computing`]: crate::journal::Computing
+const COMPANY_FACTOR: u32 = 4;
 /// A journal that is being closed does not try for ever.
 const CLOSING_ATTEMPTS_MAX: u32 = 8;
 
@@ -75,7 +80,10 @@ impl Writer {
         let mut last_records = 0;
         loop {
             let at_most = (self.last_took / GATHER_DIVISOR).min(GATHER_AT_MOST);
-            let gathering = (last_records >= GATHER_RECORDS).then_some(at_most);
+            let gathering = Gathering {
+                in_company: self.last_took.saturating_mul(COMPANY_FACTOR).min(GATHER_AT_MOST),
+                for_loops: (last_records >= GATHER_RECORDS).then_some(at_most),
+            };
             let due = CheckpointDue {
                 records: self.checkpoint_records.saturating_sub(self.since_checkpoint),
                 bytes: self.segments.room(),
