@@ -116,7 +116,7 @@ pub(crate) struct KeysOptions {
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) connections: u16,
     /// What to measure, separated by commas: key specs, and `beside` for Encrypt beside RSA_4096 [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = private_keys::PARTS)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = private_keys::parse_part)]
     pub(crate) parts: Vec<String>,
     #[command(flatten)]
     pub(crate) run: Run,

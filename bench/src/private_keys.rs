@@ -3,7 +3,8 @@
 //!
 //! The cryptography alone is AWS-LC signing on as many threads as there are cores. HTTP needs those cores too: a request that
 //! costs nothing else takes some of them from every signature. So beside the ratio to the cryptography there is one to what is
-//! left of it when each signature also pays for an answer of the bare server.
+//! left of it when each signature also pays for an answer of the bare server. And one of processor time alone, which leaves out
+//! what the load generator takes of the same cores: what the service would have if clients ran elsewhere.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,7 @@ use crate::operation::{Operation, Subject};
 use crate::options::KeysOptions;
 use crate::report::{judge, median};
 use crate::service::Deployment;
+use crate::usage::processor_time;
 
 /// Of 32 bytes, in base64.
 const MESSAGE: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -76,16 +78,15 @@ const KINDS: [Kind; 6] = [
 /// What stands for Encrypt beside RSA_4096 among the parts.
 const BESIDE: &str = "beside";
 
-/// What can be measured by itself.
-pub(crate) const PARTS: [&str; KINDS.len() + 1] = {
-    let mut parts = [BESIDE; KINDS.len() + 1];
-    let mut at = 0;
-    while at < KINDS.len() {
-        parts[at] = KINDS[at].spec;
-        at += 1;
+/// A part of the measurement, by its name.
+pub(crate) fn parse_part(name: &str) -> Result<String, String> {
+    let mut names = KINDS.iter().map(|kind| kind.spec).chain([BESIDE]);
+    if names.any(|known| known == name) {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("neither a key spec that is measured nor `{BESIDE}`"))
     }
-    parts
-};
+}
 
 fn rsa(size: KeySize) -> Sign {
     let pair = RsaKeyPair::generate(size).ok()?;
@@ -123,7 +124,9 @@ pub(crate) fn run(options: &KeysOptions) -> Result<(), BenchError> {
     let (service, _) = deployment.serve()?;
     let bench = Bench { deployment: &deployment, service: &service, options };
     println!("signatures per second at {} connections, on {} cores", options.connections, cores());
-    println!("spec                      service        raw  service/raw   service/(raw and HTTP)");
+    println!(
+        "spec                      service        raw  service/raw   service/(raw and HTTP)   CPU us   raw us  raw/CPU"
+    );
     let is_wanted =
         |part: &str| options.parts.is_empty() || options.parts.iter().any(|wanted| wanted == part);
     for kind in KINDS.iter().filter(|kind| is_wanted(kind.spec)) {
@@ -133,6 +136,14 @@ pub(crate) fn run(options: &KeysOptions) -> Result<(), BenchError> {
         println!("{}", bench.beside(scratch.path())?);
     }
     service.stop()
+}
+
+/// What a round of load took.
+struct Taken {
+    per_second: f64,
+    p99_micros: f64,
+    /// Processor time of the server for each answer.
+    cpu_micros: f64,
 }
 
 struct Bench<'a> {
@@ -155,18 +166,25 @@ impl Bench<'_> {
         let bare = bare_server(reply.body.len(), directory, None)?;
         let raw = (kind.raw)().ok_or(BenchError::NoKey { spec: kind.spec })?;
         let (mut of_service, mut of_bare, mut of_raw) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cpu = Vec::new();
         for _ in 0..self.options.run.rounds {
             let connections = self.options.connections;
-            of_service.push(self.load(self.service, "Sign", &body, connections, Pace::FlatOut)?.0);
+            let signed = self.load(self.service, "Sign", &body, connections, Pace::FlatOut)?;
+            of_service.push(signed.per_second);
+            cpu.push(signed.cpu_micros);
             of_raw.push(per_second(&*raw, self.options.run.seconds_per_round));
-            of_bare.push(self.load(&bare, "DescribeKey", &body, connections, Pace::FlatOut)?.0);
+            of_bare.push(self.load(&bare, "DescribeKey", &body, connections, Pace::FlatOut)?.per_second);
         }
-        let [service, raw, bare] = [of_service, of_raw, of_bare].map(|rounds| median(rounds.into_iter()));
+        let [service, raw, bare, cpu] =
+            [of_service, of_raw, of_bare, cpu].map(|rounds| median(rounds.into_iter()));
+        let raw_micros = cores() as f64 * 1e6 / raw;
         let both = 1.0 / (1.0 / raw + 1.0 / bare);
         let Kind { spec, ratio_min, .. } = kind;
         let (of_raw, of_both) = (service / raw, service / both);
         Ok(format!(
-            "{spec:<22} {service:>10.0} {raw:>10.0}         {of_raw:.2}   {of_both:.2}  (at least {ratio_min} of raw: {}, of both: {})",
+            "{spec:<22} {service:>10.0} {raw:>10.0}         {of_raw:.2}   {of_both:.2}  {cpu:>28.0} {raw_micros:>8.0}     {:.2}  \
+             (at least {ratio_min} of raw: {}, of both: {})",
+            raw_micros / cpu,
             judge(of_raw >= *ratio_min),
             judge(of_both >= *ratio_min)
         ))
@@ -226,7 +244,7 @@ impl Bench<'_> {
     /// The p99 at a low pace.
     fn now_and_then(&self, server: &Server, operation: &str, body: &str) -> Result<f64, BenchError> {
         let pace = Pace::PerSecond(ENCRYPTS_PER_SECOND);
-        Ok(self.load(server, operation, body, ENCRYPT_CONNECTIONS, pace)?.1)
+        Ok(self.load(server, operation, body, ENCRYPT_CONNECTIONS, pace)?.p99_micros)
     }
 
     /// One request after the other until it is over.
@@ -240,7 +258,6 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Answers per second, and the p99 in microseconds.
     fn load(
         &self,
         server: &Server,
@@ -248,7 +265,7 @@ impl Bench<'_> {
         body: &str,
         connections: u16,
         pace: Pace,
-    ) -> Result<(f64, f64), BenchError> {
+    ) -> Result<Taken, BenchError> {
         let sign = |number| {
             self.deployment.signer.request(server.address(), operation, body, number).map(|one| vec![one])
         };
@@ -261,9 +278,14 @@ impl Bench<'_> {
             length,
             pace,
         };
-        let loaded = load.run(|| Ok(()))?;
+        let loaded = load.run(|| processor_time(server.pid()))?;
         let answers = loaded.latencies.count() as f64;
-        Ok((answers / length.as_secs_f64(), loaded.latencies.quantile_micros(0.99)))
+        let cpu = loaded.after.saturating_sub(loaded.before);
+        Ok(Taken {
+            per_second: answers / length.as_secs_f64(),
+            p99_micros: loaded.latencies.quantile_micros(0.99),
+            cpu_micros: cpu.as_secs_f64() * 1e6 / answers.max(1.0),
+        })
     }
 
     fn make_key(&self, body: &Value) -> Result<String, BenchError> {
@@ -301,7 +323,10 @@ fn beside_threads<T>(sign: &(dyn Fn() -> bool + Sync), measure: impl FnOnce() ->
         for _ in 0..cores() {
             scope.spawn(|| {
                 let _ = rustix::process::setpriority_process(None, HEAVY_THREADS_NICE);
-                while !is_over.load(Ordering::Relaxed) && sign() {}
+                let mut signed = true;
+                while signed && !is_over.load(Ordering::Relaxed) {
+                    signed = sign();
+                }
             });
         }
         thread::sleep(Duration::from_millis(50));
