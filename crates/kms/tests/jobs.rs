@@ -872,10 +872,13 @@ fn a_last_use_that_is_written_while_its_key_is_destroyed_is_not_left() {
     process.assert_clean();
 }
 
+/// What happens once a row whose address begins so has been read.
+type Interruption = (&'static str, Box<dyn FnOnce() + Send>);
+
 /// Once the next row whose address begins so has been read, something happens before anybody goes on.
 struct Paused {
     store: MemoryStore,
-    after: Mutex<Option<(&'static str, Box<dyn FnOnce() + Send>)>>,
+    after: Mutex<Option<Interruption>>,
 }
 
 impl Paused {
