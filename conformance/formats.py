@@ -50,10 +50,12 @@ ROW_FIELDS = {
         "grants",
         "bindings",
     ),
+    "key-usage": ("key_id", "operation", "at", "event_id", "request_id"),
     "orphaned-grants": ("key_id", "key_created"),
     "outbox": ("created", "event"),
     "retirable": ("retiring", "key_id", "grant_id"),
     "state": ("set_hash", "rows"),
+    "usage-tracking": ("sequence", "since"),
 }
 MATERIAL_FIELDS = ("id", "wrapped", "created")
 EVENT_FIELDS = (

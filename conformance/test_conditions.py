@@ -239,6 +239,19 @@ CASES = {
         RSA | {"SigningAlgorithm": "RSASSA_PSS_SHA_256"},
         made_with={"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"},
     ),
+    "kms:TrailingDaysWithoutKeyUsage": Case(
+        {"NumericLessThan": {"kms:TrailingDaysWithoutKeyUsage": 1}},
+        "DisableKey",
+        never={"NumericGreaterThanEquals": {"kms:TrailingDaysWithoutKeyUsage": 1}},
+    ),
+    "kms:TrailingDaysWithoutKeyUsage of ScheduleKeyDeletion": Case(
+        {"NumericLessThan": {"kms:TrailingDaysWithoutKeyUsage": 1}},
+        "ScheduleKeyDeletion",
+        never={"NumericGreaterThanEquals": {"kms:TrailingDaysWithoutKeyUsage": 1}},
+    ),
+    "kms:TrailingDaysWithoutKeyUsage, never there": fixed(
+        "kms:TrailingDaysWithoutKeyUsage", "true", "false", "Null", action="EnableKey"
+    ),
     "kms:ViaService": fixed("kms:ViaService", "s3.*.amazonaws.com", "s3.%region.amazonaws.com", "StringNotLike") ,
 }
 # A condition that no direct call can meet, for the negated operator above.

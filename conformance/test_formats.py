@@ -139,7 +139,8 @@ def test_reader_refuses_a_blob_of_another_context(story):
 def test_every_row_opens_and_holds_no_field_that_the_document_lacks(story):
     rows = story.deployment.sealed_rows
     assert {row.table for row in rows} == {
-        *("access-key", "account", "account-key", "alias", "deployment", "key", "outbox", "state"),
+        *("access-key", "account", "account-key", "alias", "deployment", "key", "key-usage", "outbox", "state"),
+        "usage-tracking",
     }
     for row in rows:
         decoded = story.deployment.decode(row)

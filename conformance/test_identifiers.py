@@ -26,6 +26,7 @@ def calls(kms, blob) -> dict:
         "re_encrypt": (kms.re_encrypt, "DestinationKeyId", {"CiphertextBlob": blob}),
         "enable_key": (kms.enable_key, "KeyId", {}),
         "disable_key": (kms.disable_key, "KeyId", {}),
+        "get_key_last_usage": (kms.get_key_last_usage, "KeyId", {}),
         "get_key_policy": (kms.get_key_policy, "KeyId", {}),
         "put_key_policy": (kms.put_key_policy, "KeyId", {"Policy": "{}"}),
         "list_aliases": (kms.list_aliases, "KeyId", {}),
@@ -44,7 +45,8 @@ TAKE_ALIASES = [
     "describe_key", "encrypt", "generate_data_key", "generate_data_key_without_plaintext", "re_encrypt",
 ]  # fmt: skip
 TAKE_NO_ALIASES = [
-    "enable_key", "disable_key", "get_key_policy", "put_key_policy", "list_aliases", "list_key_policies",
+    "enable_key", "disable_key", "get_key_last_usage", "get_key_policy", "put_key_policy", "list_aliases",
+    "list_key_policies",
     "list_resource_tags", "schedule_key_deletion", "cancel_key_deletion", "tag_resource", "untag_resource",
     "update_key_description",
 ]  # fmt: skip

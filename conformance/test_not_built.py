@@ -9,7 +9,7 @@ BUILT = {
     "CancelKeyDeletion", "CreateAlias", "CreateGrant", "CreateKey", "Decapsulate", "Decrypt", "DeleteAlias",
     "DeriveSharedSecret", "DescribeKey", "DisableKey", "EnableKey", "Encapsulate", "Encrypt", "GenerateDataKey",
     "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext", "GenerateDataKeyWithoutPlaintext", "GenerateMac",
-    "GenerateRandom", "GetKeyPolicy", "GetPublicKey", "ListAliases", "ListGrants", "ListKeyPolicies", "ListKeys",
+    "GenerateRandom", "GetKeyLastUsage", "GetKeyPolicy", "GetPublicKey", "ListAliases", "ListGrants", "ListKeyPolicies", "ListKeys",
     "ListResourceTags", "ListRetirableGrants", "PutKeyPolicy", "ReEncrypt", "RetireGrant", "RevokeGrant",
     "ScheduleKeyDeletion", "Sign", "TagResource", "UntagResource", "UpdateAlias", "UpdateKeyDescription", "Verify",
     "VerifyMac",

@@ -98,6 +98,7 @@ def calls(kms, key, blob, grant_id: str, other, alias_name: str) -> dict:
         "GenerateDataKeyPairWithoutPlaintext": (kms.generate_data_key_pair_without_plaintext, pair),
         "GenerateDataKeyWithoutPlaintext": (kms.generate_data_key_without_plaintext, data_key),
         "GenerateMac": (kms.generate_mac, id | MAC),
+        "GetKeyLastUsage": (kms.get_key_last_usage, id),
         "GetKeyPolicy": (kms.get_key_policy, id),
         "GetPublicKey": (kms.get_public_key, id),
         "ListAliases": (kms.list_aliases, id),

@@ -95,9 +95,7 @@ fn check_refusal(text: &str, error: &PolicyError) {
     assert!(!error.to_string().is_empty());
     match error {
         PolicyError::TooLong { .. } => {}
-        PolicyError::InvalidPrincipal { at, .. }
-        | PolicyError::Malformed { at, .. }
-        | PolicyError::NotSupported { at, .. } => {
+        PolicyError::InvalidPrincipal { at, .. } | PolicyError::Malformed { at, .. } => {
             assert!(text.is_char_boundary(at.byte), "{at}");
             assert_eq!(at.line, text[..at.byte].matches('\n').count() + 1);
         }

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use strongroom_records::{
     AccessKeyRow, AccountKeyRow, AccountRow, Address, AliasRow, DeploymentRow, DomainKeyRow, GrantRow,
-    IdentityNameRow, IdentityRow, KeyRow, OrphanedGrantsRow, OutboxRow, RetirableRow, Row, Standing,
-    StateRow, Table,
+    IdentityNameRow, IdentityRow, KeyRow, KeyUsageRow, OrphanedGrantsRow, OutboxRow, RetirableRow, Row,
+    Standing, StateRow, Table, UsageTrackingRow,
 };
 
 use crate::input::Input;
@@ -31,10 +31,12 @@ pub(crate) fn row(bytes: &[u8]) {
         Table::Identity => check::<IdentityRow>(&address, bytes),
         Table::IdentityName => check::<IdentityNameRow>(&address, bytes),
         Table::Key => check::<KeyRow>(&address, bytes),
+        Table::KeyUsage => check::<KeyUsageRow>(&address, bytes),
         Table::OrphanedGrants => check::<OrphanedGrantsRow>(&address, bytes),
         Table::Outbox => check::<OutboxRow>(&address, bytes),
         Table::Retirable => check::<RetirableRow>(&address, bytes),
         Table::State => check::<StateRow>(&address, bytes),
+        Table::UsageTracking => check::<UsageTrackingRow>(&address, bytes),
     }
 }
 

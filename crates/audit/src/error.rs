@@ -45,6 +45,8 @@ pub enum ReadError {
     Io { path: PathBuf, source: io::Error },
     #[error("`{segment}` does not continue `{previous}`: {fault}")]
     Link { previous: String, segment: String, fault: LinkFault },
+    #[error("record {sequence} is not in the journal any more")]
+    Missing { sequence: u64 },
     #[error("the payload of the record at byte {offset} of `{segment}` has the wrong form")]
     Payload { segment: String, offset: u64 },
 }

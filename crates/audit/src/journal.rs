@@ -182,6 +182,11 @@ impl Journal {
         self.shared.end()
     }
 
+    /// The number of the last record that was appended, on the disk or not; zero before the first.
+    pub fn appended(&self) -> u64 {
+        self.shared.appended()
+    }
+
     pub fn stats(&self) -> JournalStats {
         self.shared.stats.read(self.shared.claimed(), self.shared.is_available())
     }

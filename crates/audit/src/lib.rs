@@ -3,7 +3,7 @@
 //! - [`Event`] is one audit event; [`to_cloudtrail`] shows it as CloudTrail does.
 //! - [`Journal`] takes events and says when they are on the disk. Nothing is answered before it has said so.
 //! - [`JournalReader`] and [`verify`] read a journal and trust nothing in it; [`event_ids_since`] makes the replay of
-//!   the outbox idempotent.
+//!   the outbox idempotent, [`each_event_after`] tells what happened since somebody looked last.
 //! - [`survey`] tells how far a journal reaches and what its newest checkpoint says of the store.
 //! - [`StrangerLog`] keeps failures of callers who are not known yet, capped and without promises.
 //!
@@ -44,7 +44,7 @@ pub use files::{DiskFiles, SegmentFile, SegmentFiles};
 pub use format::HeaderFault;
 pub use journal::{Appenders, Computing, Journal, JournalEnd, JournalOptions, Place, Synced, Ticket};
 pub use note::Note;
-pub use reader::{Entry, JournalReader, Record, TornTail, event_ids_since};
+pub use reader::{Entry, JournalReader, Record, TornTail, each_event_after, event_ids_since};
 pub use sequence::Sequence;
 pub use stats::{JournalStats, SYNC_BUCKETS_MICROS};
 pub use stranger::{Stranger, StrangerLog, StrangerLogError, StrangerStats};

@@ -32,6 +32,8 @@ pub struct JournalReader {
     torn_tail: Option<TornTail>,
     segments: u64,
     is_chained: bool,
+    /// Records up to this one are passed over.
+    after: u64,
     verifier: Arc<dyn CheckpointVerifier>,
 }
 
@@ -115,6 +117,7 @@ impl JournalReader {
             torn_tail: None,
             segments: 0,
             is_chained: true,
+            after: 0,
             verifier,
         }
     }
@@ -177,6 +180,7 @@ impl JournalReader {
                     self.leave();
                     return Err(error);
                 }
+                Ok(Step::Record(head)) if head.sequence <= self.after => {}
                 Ok(Step::Record(head)) => {
                     let record = Record {
                         sequence: Sequence::new(head.sequence),
@@ -307,6 +311,59 @@ pub fn event_ids_since(
         }
     }
     Ok(ids)
+}
+
+/// Hands out the events behind the record `after`, up to the record `upto`, in their order. Both may be of a journal that is
+/// being written, as long as `upto` is on the disk.
+///
+/// What is damaged or missing does not stop it from going on with what can still be read; the first of it is the error.
+pub fn each_event_after(
+    directory: &Path,
+    after: u64,
+    upto: u64,
+    mut use_event: impl FnMut(u64, &Event<'_>),
+) -> Result<(), ReadError> {
+    if after >= upto {
+        return Ok(());
+    }
+    let mut segments = list_segments(directory)?;
+    let from = segments.partition_point(|first| *first <= after + 1).saturating_sub(1);
+    let mut reader = JournalReader::over(directory, segments.split_off(from), Arc::new(AnySignature));
+    (reader.is_chained, reader.after) = (false, after);
+    let mut expected = after + 1;
+    let mut fault = None;
+    while expected <= upto {
+        let record = match reader.next() {
+            Some(Ok(record)) => record,
+            Some(Err(error)) => {
+                fault.get_or_insert(error);
+                continue;
+            }
+            None => break,
+        };
+        let sequence = record.sequence().as_u64();
+        if sequence != expected {
+            fault.get_or_insert(ReadError::Missing { sequence: expected });
+        }
+        if sequence > upto {
+            break;
+        }
+        expected = sequence + 1;
+        if record.kind != RecordKind::Event {
+            continue;
+        }
+        match record.entry() {
+            Ok(Entry::Event(event)) => use_event(sequence, &event),
+            Ok(Entry::Checkpoint(_) | Entry::Note(_)) => {}
+            Err(error) => {
+                fault.get_or_insert(error);
+            }
+        }
+    }
+    if expected <= upto {
+        fault.get_or_insert(ReadError::Missing { sequence: expected });
+    }
+    fault.map_or(Ok(()), Err)
 }
 
 /// Which events are there does not depend on who signed for them.

@@ -5,7 +5,7 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Key, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
 use strongroom_policy::{Action, GrantFacts};
-use strongroom_records::KeyRow;
+use strongroom_records::{KeyRow, TrackedOperation};
 use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
 use strongroom_wire::{
     DataKeyPairSpec, GenerateDataKeyPairReply, GenerateDataKeyPairRequest,
@@ -104,6 +104,7 @@ impl Operation for GenerateDataKeyPair {
     type Reply = GenerateDataKeyPairReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::GenerateDataKeyPair);
 
     fn weight(request: &Self::Request) -> Weight {
         PairRequest::from(request).weight()
@@ -163,6 +164,7 @@ impl Operation for GenerateDataKeyPairWithoutPlaintext {
     type Reply = GenerateDataKeyPairWithoutPlaintextReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::GenerateDataKeyPairWithoutPlaintext);
 
     fn weight(request: &Self::Request) -> Weight {
         PairRequest::from(request).weight()

@@ -7,7 +7,7 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
 };
 use strongroom_policy::{Action, GrantFacts};
-use strongroom_records::{KeyRow, Loaded};
+use strongroom_records::{KeyRow, Loaded, TrackedOperation};
 use strongroom_types::{EncryptionContext, MaterialId, Plaintext};
 use strongroom_wire::{
     DataKeySpec, GenerateDataKeyReply, GenerateDataKeyRequest, GenerateDataKeyWithoutPlaintextReply,
@@ -118,6 +118,7 @@ impl Operation for GenerateDataKey {
     type Reply = GenerateDataKeyReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::GenerateDataKey);
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
         key_targets(&request.key_id, Action::GenerateDataKey, reader)
@@ -165,6 +166,7 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
     type Reply = GenerateDataKeyWithoutPlaintextReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::GenerateDataKeyWithoutPlaintext);
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
         key_targets(&request.key_id, Action::GenerateDataKeyWithoutPlaintext, reader)

@@ -8,7 +8,7 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
 use strongroom_policy::{Action, GrantFacts, KeyNamed};
-use strongroom_records::{KeyRow, Loaded};
+use strongroom_records::{KeyRow, Loaded, TrackedOperation};
 use strongroom_types::{EncryptionContext, KeySpec, KeyUsage, MaterialId, Plaintext};
 use strongroom_wire::{
     DecryptReply, DecryptRequest, DryRunModifierType, EncryptReply, EncryptRequest, EncryptionAlgorithmSpec,
@@ -187,6 +187,7 @@ impl Operation for Encrypt {
     type Reply = EncryptReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::Encrypt);
 
     fn weight(request: &Self::Request) -> Weight {
         weight(None, request.encryption_algorithm)
@@ -322,6 +323,7 @@ impl Operation for Decrypt {
     type Reply = DecryptReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::Decrypt);
 
     fn weight(request: &Self::Request) -> Weight {
         weight(request.encryption_algorithm, None)
@@ -405,6 +407,7 @@ impl Operation for ReEncrypt {
     type Reply = ReEncryptReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::ReEncrypt);
 
     fn weight(request: &Self::Request) -> Weight {
         weight(request.source_encryption_algorithm, request.destination_encryption_algorithm)

@@ -37,6 +37,7 @@ mod signing;
 mod specs;
 mod states;
 mod tags;
+mod usage;
 
 pub use jobs::{JobStats, Jobs};
 pub use seed::{Seed, SeedError, SeedKey};

@@ -5,7 +5,7 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Key, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
 };
 use strongroom_policy::Action;
-use strongroom_records::KeyRow;
+use strongroom_records::{KeyRow, TrackedOperation};
 use strongroom_types::KeyUsage;
 use strongroom_wire::{
     GenerateMacReply, GenerateMacRequest, MacAlgorithmSpec, VerifyMacReply, VerifyMacRequest,
@@ -50,6 +50,7 @@ impl Operation for GenerateMac {
     type Reply = GenerateMacReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::GenerateMac);
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
         targets(&request.key_id, Action::GenerateMac, reader)
@@ -92,6 +93,7 @@ impl Operation for VerifyMac {
     type Reply = VerifyMacReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::VerifyMac);
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
         targets(&request.key_id, Action::VerifyMac, reader)

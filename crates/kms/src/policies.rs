@@ -209,9 +209,6 @@ fn shown_text(key: &KeyRow, reader: &Reader<'_>) -> Result<String, Fault> {
 impl PolicyProblem {
     fn to_fault(&self) -> Fault {
         match self {
-            Self::Error(error @ PolicyError::NotSupported { .. }) => {
-                Fault::new(ErrorKind::UnsupportedOperation, error.to_string())
-            }
             Self::Error(error @ PolicyError::TooLong { .. }) => fault::limit_exceeded(error.to_string()),
             Self::Error(PolicyError::InvalidPrincipal { .. }) => invalid_principals(),
             Self::Error(error @ PolicyError::Malformed { .. }) => {

@@ -20,6 +20,7 @@ use crate::shared_secrets::{Decapsulate, DeriveSharedSecret, Encapsulate};
 use crate::signing::{Sign, Verify};
 use crate::states::{DisableKey, EnableKey};
 use crate::tags::{ListResourceTags, TagResource, UntagResource};
+use crate::usage::GetKeyLastUsage;
 
 macro_rules! operations {
     (hot: $($hot:ident),+ ; built: $($built:ident),+ ; not_built: $($name:ident => $request:ident),+ $(,)?) => {
@@ -48,7 +49,7 @@ operations! {
     hot: Decrypt, DescribeKey, Encrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateRandom, ReEncrypt;
     built:
     CancelKeyDeletion, CreateAlias, CreateGrant, CreateKey, Decapsulate, DeleteAlias, DeriveSharedSecret, DisableKey,
-    EnableKey, Encapsulate, GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext, GenerateMac, GetKeyPolicy,
+    EnableKey, Encapsulate, GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext, GenerateMac, GetKeyLastUsage, GetKeyPolicy,
     GetPublicKey, ListAliases, ListGrants, ListKeyPolicies, ListKeys, ListResourceTags, ListRetirableGrants,
     PutKeyPolicy, RetireGrant, RevokeGrant, ScheduleKeyDeletion, Sign, TagResource, UntagResource, UpdateAlias,
     UpdateKeyDescription, Verify, VerifyMac;
@@ -61,7 +62,6 @@ operations! {
     DisableKeyRotation => DisableKeyRotationRequest,
     DisconnectCustomKeyStore => DisconnectCustomKeyStoreRequest,
     EnableKeyRotation => EnableKeyRotationRequest,
-    GetKeyLastUsage => GetKeyLastUsageRequest,
     GetKeyRotationStatus => GetKeyRotationStatusRequest,
     GetParametersForImport => GetParametersForImportRequest,
     ImportKeyMaterial => ImportKeyMaterialRequest,

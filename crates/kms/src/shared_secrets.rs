@@ -5,7 +5,7 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Key, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
 use strongroom_policy::Action;
-use strongroom_records::KeyRow;
+use strongroom_records::{KeyRow, TrackedOperation};
 use strongroom_types::KeyUsage;
 use strongroom_wire::{
     DecapsulateReply, DecapsulateRequest, DeriveSharedSecretReply, DeriveSharedSecretRequest,
@@ -42,6 +42,7 @@ impl Operation for DeriveSharedSecret {
     type Reply = DeriveSharedSecretReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::DeriveSharedSecret);
 
     /// P-384 and P-521 take more than 100 µs, and the request does not tell the curve.
     fn weight(_: &Self::Request) -> Weight {
@@ -115,6 +116,7 @@ impl Operation for Encapsulate {
     type Reply = EncapsulateReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::Encapsulate);
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
         targets(&request.key_id, Action::Encapsulate, reader)
@@ -154,6 +156,7 @@ impl Operation for Decapsulate {
     type Reply = DecapsulateReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::Decapsulate);
 
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Key>, Fault> {
         targets(&request.key_id, Action::Decapsulate, reader)

@@ -6,7 +6,7 @@ use strongroom_pipeline::{
     Check, Checks, Done, Fault, Key, Kind, Operation, Permit, Reader, RequestFacts, Targets, Weight, World,
 };
 use strongroom_policy::Action;
-use strongroom_records::KeyRow;
+use strongroom_records::{KeyRow, TrackedOperation};
 use strongroom_types::{KeyUsage, Plaintext};
 use strongroom_wire::{
     MessageType, SignReply, SignRequest, SigningAlgorithmSpec, VerifyReply, VerifyRequest,
@@ -90,6 +90,7 @@ impl Operation for Sign {
     type Reply = SignReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::Sign);
 
     /// P-256, secp256k1 and Ed25519 take less than 30 µs.
     fn weight(request: &Self::Request) -> Weight {
@@ -144,6 +145,7 @@ impl Operation for Verify {
     type Reply = VerifyReply;
 
     const KIND: Kind = Kind::Read;
+    const TRACKED: Option<TrackedOperation> = Some(TrackedOperation::Verify);
 
     /// P-384, P-521 and SM2 take more than 100 µs.
     fn weight(request: &Self::Request) -> Weight {

@@ -23,9 +23,10 @@ const ANY_FORM: [(&str, &str); 5] = [
 ];
 
 /// The operations that take ids and key ARNs only.
-const KEYS_ONLY: [&str; 12] = [
+const KEYS_ONLY: [&str; 13] = [
     "DisableKey",
     "EnableKey",
+    "GetKeyLastUsage",
     "GetKeyPolicy",
     "ListAliases",
     "ListKeyPolicies",

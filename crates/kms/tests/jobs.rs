@@ -5,26 +5,30 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{AnySigner, Caller, OWNER, ROOT, US, base64, first_rows, regions, signing, text};
+use common::{
+    AnySigner, Caller, OWNER, ROOT, US, base64, first_rows, regions, signing, text, untracked_rows,
+};
 use serde_json::{Value, json};
 use strongroom_attestation::{Roots, Verifier};
 use strongroom_audit::{Event, EventKind, Journal, JournalOptions, StrangerLog, to_cloudtrail};
 use strongroom_crypto::{FileRoot, Keyring, KeyringEntry, KeyringName, RootHolder};
 use strongroom_kms::Jobs;
-use strongroom_pipeline::{Corridor, JobCorridor, Named, Offers, Parts};
+use strongroom_pipeline::{Corridor, JobCorridor, KeyUses, Named, Offers, Parts, UsageWriter};
 use strongroom_records::{
-    DeploymentRow, DomainKeyRow, KeyRow, KeyState, Limits, Loaded, OrphanedGrantsRow, OutboxRow, Records,
-    RowScope, Writes, check,
+    AccountKeyRow, DeploymentRow, DomainKeyRow, KeyRow, KeyState, KeyUse, Limits, Loaded, OrphanedGrantsRow,
+    OutboxRow, Records, RowScope, TrackedOperation, Writes, check,
 };
-use strongroom_store::{SqliteStore, Store};
+use strongroom_store::{
+    Batch, BatchOutcome, CommitError, GroupCommit, Op as StoreOp, Row, SqliteStore, Store, StoreError,
+};
 use strongroom_testkit::env::SeededEnv;
 use strongroom_testkit::scratch::ScratchDirectory;
 use strongroom_testkit::store::{Call, Fault, FaultRates, MemoryStore};
-use strongroom_types::{Env, KeyId, RegionName, Timestamp, limits};
+use strongroom_types::{Env, KeyId, RegionName, RequestId, Timestamp, limits};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -54,6 +58,8 @@ struct Process {
     corridor: Arc<Corridor>,
     site: Site,
     store: Arc<dyn Store>,
+    usage: Arc<KeyUses>,
+    uses: UsageWriter,
     _outbox: Receiver<Loaded<OutboxRow>>,
 }
 
@@ -65,8 +71,16 @@ impl Site {
     }
 
     fn initialise(&self, store: &dyn Store) {
+        self.initialise_with(store, first_rows(&*self.env));
+    }
+
+    /// As a version did that knew nothing of last uses.
+    fn initialise_untracked(&self, store: &dyn Store) {
+        self.initialise_with(store, untracked_rows(&*self.env));
+    }
+
+    fn initialise_with(&self, store: &dyn Store, mut writes: Writes) {
         let (keyring, entries) = Keyring::create(&*self.root, &regions()).unwrap();
-        let mut writes = first_rows(&*self.env);
         let created = self.env.now();
         let row = DeploymentRow {
             format: DeploymentRow::FORMAT,
@@ -79,9 +93,14 @@ impl Site {
     }
 
     fn start(self, store: Arc<dyn Store>) -> Process {
+        self.start_with_room(store, limits::KEY_USES_IN_MEMORY_MAX)
+    }
+
+    /// With room for the last uses of so many keys.
+    fn start_with_room(self, store: Arc<dyn Store>, room: usize) -> Process {
         let env: Arc<dyn Env> = self.env.clone();
         let rows = store.scan("keyring/", None, 1000).unwrap().into_iter();
-        let entry = |(address, row): (String, strongroom_store::Row)| KeyringEntry {
+        let entry = |(address, row): (String, Row)| KeyringEntry {
             name: KeyringName::parse(&address).unwrap(),
             wrapped: row.value,
         };
@@ -96,15 +115,27 @@ impl Site {
         let journal = Journal::open(options, Arc::new(AnySigner), Arc::clone(&env)).unwrap();
         let strangers =
             StrangerLog::open(&self.directory.path().join("strangers"), Arc::clone(&env)).unwrap();
+        let journal = Arc::new(journal);
+        let place = self.directory.path().join("journal");
+        let usage = KeyUses::take_up(&records, &journal, &place, &*env, &regions()).unwrap();
+        let usage = Arc::new(usage.with_room(room));
+        let writer = UsageWriter::new(
+            place,
+            Arc::clone(&env),
+            Arc::clone(&journal),
+            Arc::clone(&records),
+            Arc::clone(&usage),
+        );
         let corridor = Corridor::new(Parts {
             attestation: Arc::new(Verifier::new(Roots::default(), Duration::from_secs(300))),
             env,
-            journal: Arc::new(journal),
+            journal,
             keyring: Arc::clone(&keyring),
             offers: Offers::default(),
             records: Arc::clone(&records),
             regions: regions(),
             strangers: Arc::new(strangers),
+            usage: Arc::clone(&usage),
         });
         let jobs = Jobs::new(JobCorridor::new(Arc::clone(&corridor)), &self.root);
         Process {
@@ -115,6 +146,8 @@ impl Site {
             corridor,
             site: self,
             store,
+            usage,
+            uses: writer.unwrap(),
             _outbox: receiver,
         }
     }
@@ -130,8 +163,8 @@ fn started() -> (MemoryStore, Process) {
 
 impl Process {
     fn end(self) -> Site {
-        let Self { corridor, jobs, records, runtime, site, .. } = self;
-        drop((corridor, jobs, runtime));
+        let Self { corridor, jobs, records, runtime, site, uses, .. } = self;
+        drop((corridor, jobs, runtime, uses));
         records.close();
         site
     }
@@ -760,4 +793,274 @@ fn nothing_of_a_destroyed_key_or_domain_key_is_left_in_the_data_directory() {
     assert!(process.key(keys[0]).is_some());
     process.end();
     store.close().unwrap();
+}
+
+fn is_used(process: &Process, key_id: KeyId) -> Value {
+    process.ok("GetKeyLastUsage", &json!({ "KeyId": key_id.to_string() }))["KeyLastUsage"].clone()
+}
+
+fn use_it(process: &Process, key_id: KeyId) -> Value {
+    process.ok("Encrypt", &json!({ "KeyId": key_id.to_string(), "Plaintext": base64(b"secret") }));
+    is_used(process, key_id)
+}
+
+fn usage_rows(store: &MemoryStore) -> usize {
+    store.rows().keys().filter(|address| address.starts_with("key-usage/")).count()
+}
+
+#[test]
+fn a_destroyed_key_leaves_no_last_use() {
+    let (store, mut process) = started();
+    let [written, waiting, both] = [(); 3].map(|()| process.create_key());
+    use_it(&process, written);
+    use_it(&process, both);
+    process.uses.write().unwrap();
+    assert_eq!(usage_rows(&store), 2);
+    use_it(&process, both);
+    use_it(&process, waiting);
+    for key_id in [written, waiting, both] {
+        process.schedule(key_id, process.in_(MINUTE));
+    }
+    process.run_minutes(61);
+    assert_eq!(usage_rows(&store), 0);
+    // What was in memory does not bring a row back, and does not stay.
+    process.uses.write().unwrap();
+    assert_eq!(usage_rows(&store), 0);
+    assert_eq!(process.usage.waiting(), 0);
+    process.assert_clean();
+}
+
+#[test]
+fn a_last_use_that_is_written_while_its_key_is_destroyed_is_not_left() {
+    // The use is written between the job's decision and its commit, then the other way round.
+    let (site, memory) = (Site::new(), MemoryStore::new());
+    site.initialise(&memory);
+    let store = Arc::new(Paused { store: memory.clone(), after: Mutex::default() });
+    let mut process = site.start(Arc::<Paused>::clone(&store));
+    let (first, second) = (process.create_key(), process.create_key());
+    use_it(&process, first);
+    use_it(&process, second);
+    process.schedule(first, process.in_(MINUTE));
+    process.run_minutes(60);
+    let (uses, records) = (Arc::clone(&process.usage), Arc::clone(&process.records));
+    let last = KeyUse {
+        operation: TrackedOperation::Encrypt,
+        at: process.site.env.now(),
+        event_id: RequestId::from_bytes([1; 16]),
+        request_id: RequestId::from_bytes([2; 16]),
+    };
+    let ours = Arc::clone(&records);
+    store.after_reading("key-usage/", move || ours.write_key_uses(&us(), &[(first, last)]).unwrap());
+    process.run_minutes(2);
+    assert!(store.after.lock().unwrap().is_none());
+    process.assert_gone(first);
+    assert_eq!(usage_rows(&memory), 0);
+    // The writer has read the key, which is destroyed before the batch is committed.
+    let key = process.key(second).unwrap();
+    let index = AccountKeyRow::address(&us(), key.account(), &second);
+    let index = records.load::<AccountKeyRow>(&index).unwrap().unwrap();
+    let ours = Arc::clone(&records);
+    store.after_reading("key-usage/", move || {
+        let mut writes = Writes::default();
+        writes.delete(&key);
+        writes.delete(&index);
+        ours.commit_blocking(writes, Vec::new()).unwrap();
+    });
+    process.uses.write().unwrap();
+    assert!(store.after.lock().unwrap().is_none());
+    assert_eq!((usage_rows(&memory), uses.waiting()), (0, 0));
+    process.assert_clean();
+}
+
+/// What happens once a row whose address begins so has been read.
+type Interruption = (&'static str, Box<dyn FnOnce() + Send>);
+
+/// Once the next row whose address begins so has been read, something happens before anybody goes on.
+struct Paused {
+    store: MemoryStore,
+    after: Mutex<Option<Interruption>>,
+}
+
+impl Paused {
+    fn after_reading(&self, prefix: &'static str, what: impl FnOnce() + Send + 'static) {
+        *self.after.lock().unwrap() = Some((prefix, Box::new(what)));
+    }
+}
+
+impl Store for Paused {
+    fn get(&self, address: &str) -> Result<Option<Row>, StoreError> {
+        let row = self.store.get(address);
+        let mut after = self.after.lock().unwrap();
+        let is_meant = |(prefix, _): &mut (&str, _)| address.starts_with(*prefix);
+        let what = after.take_if(is_meant);
+        drop(after);
+        if let Some((_, what)) = what {
+            what();
+        }
+        row
+    }
+
+    fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, StoreError> {
+        self.store.scan(prefix, after, limit)
+    }
+
+    fn commit_group(
+        &self,
+        batches: &[Batch],
+        finish: &mut dyn FnMut(&[BatchOutcome]) -> Vec<StoreOp>,
+    ) -> Result<GroupCommit, CommitError> {
+        self.store.commit_group(batches, finish)
+    }
+
+    fn revision(&self) -> Result<u64, StoreError> {
+        self.store.revision()
+    }
+
+    fn integrity_check(&self) -> Result<(), StoreError> {
+        self.store.integrity_check()
+    }
+
+    fn truncate_log(&self) -> Result<(), StoreError> {
+        self.store.truncate_log()
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.store.close()
+    }
+}
+
+#[test]
+fn a_kill_loses_no_use() {
+    let (mut store, mut process) = started();
+    let [one, two, three] = [(); 3].map(|()| process.create_key());
+    // Nothing was written yet, then some, then something newer than its row.
+    let told = use_it(&process, one);
+    process = process.restart(&mut store);
+    assert_eq!(is_used(&process, one), told);
+    assert_eq!(usage_rows(&store), 0);
+    process.uses.write().unwrap();
+    let told_two = use_it(&process, two);
+    process = process.restart(&mut store);
+    assert_eq!((is_used(&process, one), is_used(&process, two)), (told, told_two));
+    process.site.env.advance(MINUTE);
+    let (told, told_two) = (use_it(&process, one), is_used(&process, two));
+    process = process.restart(&mut store);
+    assert_eq!((is_used(&process, one), is_used(&process, two)), (told.clone(), told_two));
+    process.uses.write().unwrap();
+    assert_eq!((process.usage.waiting(), usage_rows(&store)), (0, 2));
+    process = process.restart(&mut store);
+    // Everything is in rows: nothing is taken up.
+    assert_eq!((process.usage.waiting(), is_used(&process, one)), (0, told));
+    assert_eq!(is_used(&process, three), json!({}));
+    process.assert_clean();
+}
+
+/// More keys are used than there is room for: nobody is told something old, and nothing is lost.
+#[test]
+fn what_finds_no_room_is_told_once_it_was_read_from_the_journal() {
+    let site = Site::new();
+    let mut store = MemoryStore::new();
+    site.initialise(&store);
+    let mut process = site.start_with_room(Arc::new(store.clone()), 0);
+    let (one, two) = (process.create_key(), process.create_key());
+    let ask = |process: &Process, key_id: KeyId| {
+        let told = process.call(ROOT, "GetKeyLastUsage", &json!({ "KeyId": key_id.to_string() }));
+        told.map(|usage| usage["KeyLastUsage"]["Operation"].clone()).map_err(|(error, _)| error)
+    };
+    let encrypt = |process: &Process, key_id: KeyId| {
+        process.ok("Encrypt", &json!({ "KeyId": key_id.to_string(), "Plaintext": base64(b"secret") }));
+    };
+    assert_eq!(ask(&process, one), Ok(Value::Null));
+    encrypt(&process, one);
+    let unknown = Err("KMSInternalException".to_owned());
+    assert_eq!((ask(&process, one), ask(&process, two)), (unknown.clone(), unknown.clone()));
+    process.uses.write().unwrap();
+    assert_eq!((ask(&process, one), ask(&process, two)), (Ok(json!("Encrypt")), Ok(Value::Null)));
+    encrypt(&process, two);
+    process = process.restart(&mut store);
+    assert_eq!((ask(&process, one), ask(&process, two)), (Ok(json!("Encrypt")), Ok(json!("Encrypt"))));
+    process.assert_clean();
+}
+
+#[test]
+fn a_deployment_that_did_not_track_begins_to() {
+    let site = Site::new();
+    let mut store = MemoryStore::new();
+    site.initialise_untracked(&store);
+    let process = site.start(Arc::new(store.clone()));
+    let since = process.site.env.now();
+    let key_id = process.create_key();
+    process.site.env.advance(HOUR);
+    let process = process.restart(&mut store);
+    let row = process.records.usage_tracking().unwrap().unwrap();
+    assert_eq!((row.sequence, row.since), (0, since));
+    let told = use_it(&process, key_id);
+    assert_eq!(told["Operation"], "Encrypt");
+    let process = process.restart(&mut store);
+    assert_eq!(is_used(&process, key_id), told);
+    process.assert_clean();
+}
+
+/// Whatever is missing, nobody is told that a key has not been used for longer than that is known.
+#[test]
+fn behind_a_gap_tracking_begins_anew() {
+    let (mut store, mut process) = started();
+    let key_id = process.create_key();
+    let told = use_it(&process, key_id);
+    process.uses.write().unwrap();
+    let tracking = |process: &Process| {
+        let usage = process.ok("GetKeyLastUsage", &json!({ "KeyId": key_id.to_string() }));
+        (usage["TrackingStartDate"].clone(), usage["KeyLastUsage"].clone())
+    };
+    let (began, last) = tracking(&process);
+    assert_eq!(last, told);
+    process.site.env.advance(HOUR);
+    // The journal is gone.
+    let site = process.end();
+    std::fs::remove_dir_all(site.directory.path().join("journal")).unwrap();
+    store = store.restart();
+    process = site.start(Arc::new(store.clone()));
+    let (anew, last) = tracking(&process);
+    assert!(anew.as_f64() > began.as_f64(), "{anew} {began}");
+    assert_eq!(last, told);
+    // What is used from now on is found in the new journal.
+    let told = use_it(&process, key_id);
+    process = process.restart(&mut store);
+    assert_eq!(tracking(&process), (anew.clone(), told.clone()));
+    // Something in the journal cannot be read.
+    process.site.env.advance(HOUR);
+    let site = process.end();
+    let oldest = std::fs::read_dir(site.directory.path().join("journal")).unwrap();
+    let oldest = oldest.map(|entry| entry.unwrap().path()).min().unwrap();
+    std::fs::remove_file(oldest).unwrap();
+    process = site.start(Arc::new(store.clone()));
+    let (later, _) = tracking(&process);
+    assert!(later.as_f64() > anew.as_f64(), "{later} {anew}");
+    process.assert_clean();
+}
+
+#[test]
+fn last_uses_move_under_the_newest_domain_key() {
+    let (mut store, mut process) = started();
+    let key_id = process.create_key();
+    let told = use_it(&process, key_id);
+    process.uses.write().unwrap();
+    process.drain();
+    let before = process.versions();
+    process.run(31 * DAY, HOUR);
+    process.drain();
+    process.run(DAY, HOUR);
+    assert!(process.versions().len() == 1 && process.versions() != before, "{:?}", process.versions());
+    assert_eq!(is_used(&process, key_id), told);
+    let later = use_it(&process, key_id);
+    assert_ne!(later, told);
+    process.uses.write().unwrap();
+    process = process.restart(&mut store);
+    assert_eq!(is_used(&process, key_id), later);
+    process.assert_clean();
 }

@@ -97,19 +97,6 @@ fn a_policy_has_32768_characters_and_no_more() {
 }
 
 #[test]
-fn what_cannot_be_enforced_is_not_stored() {
-    let deployment = Deployment::new();
-    let key_id = deployment.create_key(ROOT);
-    let before = get(&deployment, &key_id);
-    let mut statement =
-        json!({ "Effect": "Allow", "Principal": root_of(OWNER), "Action": "kms:*", "Resource": "*" });
-    statement["Condition"] = json!({ "NumericLessThan": { "kms:TrailingDaysWithoutKeyUsage": 90 } });
-    let text = json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string();
-    assert_eq!(put(&deployment, &key_id, &text).unwrap_err().error, "UnsupportedOperationException");
-    assert_eq!(get(&deployment, &key_id), before);
-}
-
-#[test]
 fn there_is_one_policy_and_it_is_called_default() {
     let deployment = Deployment::new();
     let key_id = deployment.create_key(ROOT);

@@ -89,6 +89,7 @@ fn operations(scene: &Scene<'_>) -> Vec<(&'static str, &'static str, Value)> {
         ("GenerateDataKeyPairWithoutPlaintext", "", with(json!({ "KeyPairSpec": "ECC_NIST_P256" }))),
         ("GenerateDataKeyWithoutPlaintext", "", with(json!({ "KeySpec": "AES_256" }))),
         ("GenerateMac", "", with(json!({ "Message": base64(b"m"), "MacAlgorithm": "HMAC_SHA_256" }))),
+        ("GetKeyLastUsage", "", key.clone()),
         ("GetKeyPolicy", "", key.clone()),
         ("GetPublicKey", "", key.clone()),
         ("ListAliases", "", key.clone()),

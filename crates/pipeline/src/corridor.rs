@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use http::Method;
 use strongroom_audit::{EventKind, JournalError, Place, Value};
-use strongroom_records::{Address, CommitError, OutboxRow, RecordsError, Seen, Writes};
+use strongroom_records::{
+    Address, CommitError, KeyUse, OutboxRow, RecordsError, Seen, TrackedOperation, Writes,
+};
 use strongroom_types::{RequestId, Timestamp, limits};
 use strongroom_wire::{self as wire, ErrorKind, FromBody, StsOperation, WireError, WireReply, WireRequest};
 
@@ -274,7 +276,7 @@ impl Visit {
             response_elements: done.response_elements,
             ..End::default()
         };
-        match self.record(end).await {
+        match self.record(end, Op::TRACKED).await {
             Ok(()) => self.success(&done.reply),
             Err(error) => unrecorded(self.protocol, self.request_id, self.operation, &error),
         }
@@ -303,19 +305,25 @@ impl Visit {
             read_only,
             ..End::default()
         };
-        match self.record(end).await {
+        match self.record(end, None).await {
             Ok(()) => self.protocol.refusal(self.request_id, self.operation, fault.error()),
             Err(error) => unrecorded(self.protocol, self.request_id, self.operation, &error),
         }
     }
 
-    /// Appends the record at the reserved place and waits until it is durable.
-    async fn record(&mut self, end: End<'_>) -> Result<(), JournalError> {
+    /// Appends the record at the reserved place and waits until it is durable. If it is the record of a use, that counts from
+    /// now on.
+    async fn record(&mut self, end: End<'_>, tracked: Option<TrackedOperation>) -> Result<(), JournalError> {
         let Some(place) = self.place.take() else { return Ok(()) };
         let is_patient = self.is_patient;
         let ticket = self.with_beginning(|beginning| {
+            let keys = end.keys;
             let event = event(EventKind::ApiCall, beginning, end);
-            if is_patient { place.append_patiently(&event) } else { place.append(&event) }
+            let append = || if is_patient { place.append_patiently(&event) } else { place.append(&event) };
+            let Some(operation) = tracked else { return append() };
+            let Beginning { event_id, request_id, time: at, .. } = *beginning;
+            let last = KeyUse { operation, at, event_id, request_id };
+            self.corridor.parts.usage.append(keys, last, append)
         });
         ticket.synced().await.map(|_| ())
     }

@@ -65,7 +65,7 @@ pub(crate) fn decide_and_run<Op: Operation>(
     place: Place,
 ) -> Option<Ran<Op::Reply>> {
     let world = World { env: &*parts.env, keyring: &parts.keyring, offers: &parts.offers };
-    let mut reader = Reader::new(&parts.records, caller, setting, &world, Op::KIND == Kind::Change);
+    let mut reader = Reader::new(parts, caller, setting, &world, Op::KIND == Kind::Change);
     let targets = match Op::targets(request, &mut reader) {
         Ok(targets) => targets,
         Err(fault) => return Some(Ran { about: About::default(), result: Err(fault) }),
@@ -139,6 +139,7 @@ impl Authorization<'_> {
             action,
             attestation: self.attestation,
             caller,
+            idleness: reader.idleness(),
             key: key.map(|key| &***key),
             re_encrypts_on_same_key: self.checks.re_encrypts_on_same_key(),
             request: LazyFacts::new(&ask),
@@ -173,6 +174,10 @@ impl Authorization<'_> {
             | Check::Key { .. }
             | Check::NewKey { .. } => decide(&asked),
         };
+        // What a condition asked for and could not be read refuses the request, whatever the condition made of it.
+        if let Some(error) = facts.idleness.failed() {
+            return Err(Fault::internal(error).into());
+        }
         // A key without grants, and a caller whom the policies allow, pay nothing for this.
         if let Some(key) = key.filter(|key| key.grants() > 0)
             && let Some(operation) = open_to_grants(&asked, &decision)

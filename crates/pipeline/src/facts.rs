@@ -19,6 +19,7 @@ use strongroom_wire::{CreateGrantRequest, GrantConstraints, GrantOperation, Tag 
 
 use crate::arrival::Arrival;
 use crate::caller::Caller;
+use crate::usage::Idleness;
 
 /// What is the same for everything that a request asks for.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +80,8 @@ pub(crate) struct CheckFacts<'a> {
     /// The verified document of the request's recipient.
     pub(crate) attestation: Option<&'a Attestation>,
     pub(crate) caller: &'a Caller,
+    /// How long that key has not been used.
+    pub(crate) idleness: Idleness<'a>,
     /// The key that the check is about.
     pub(crate) key: Option<&'a KeyRow>,
     /// Whether a ReEncrypt has one key on both sides.
@@ -165,6 +168,16 @@ impl CheckFacts<'_> {
 
     fn account(&self) -> Found<'_> {
         self.caller.account().map_or(Found::Absent, |account| Found::One(Value::Account(account)))
+    }
+
+    /// For the two operations that end the use of a key (AWS KMS developer guide, "kms:TrailingDaysWithoutKeyUsage").
+    fn trailing_days(&self) -> Found<'_> {
+        let key = match self.action {
+            Action::DisableKey | Action::ScheduleKeyDeletion => self.key,
+            _ => None,
+        };
+        let days = key.and_then(|key| self.idleness.days(key, self.setting.time));
+        days.map_or(Found::Absent, |days| Found::One(Value::Integer(days)))
     }
 
     /// IAM user guide, "aws:PrincipalType".
@@ -275,6 +288,7 @@ impl CheckFacts<'_> {
             Known::SigningAlgorithm => of_request(self.request().signing_algorithm),
             Known::SourceIp => Found::One(Value::Ip(self.setting.source)),
             Known::TagKeys => self.tag_keys(),
+            Known::TrailingDaysWithoutKeyUsage => self.trailing_days(),
             Known::UserAgent => {
                 Found::optional(self.setting.user_agent.and_then(|agent| agent.to_str().ok()))
             }
@@ -297,7 +311,6 @@ impl CheckFacts<'_> {
             | Known::SourceAccount
             | Known::SourceArn
             | Known::TokenIssueTime
-            | Known::TrailingDaysWithoutKeyUsage
             | Known::ValidTo
             | Known::ViaService
             | Known::WrappingAlgorithm

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use strongroom_audit::{EventSource, JournalError, Value};
 use strongroom_crypto::RootHolder;
 use strongroom_records::{
-    AccountKeyRow, Address, AliasRow, CommitError, DeploymentRow, DomainKeyRow, KeyRow, KeyState, Loaded,
-    OutboxRow, Records, RecordsError, Renewal, Row, RowScope, Seen, Writes,
+    AccountKeyRow, Address, AliasRow, CommitError, DeploymentRow, DomainKeyRow, KeyRow, KeyState,
+    KeyUsageRow, Loaded, OutboxRow, Records, RecordsError, Renewal, Row, RowScope, Seen, Writes,
 };
 use strongroom_types::{AccountId, AliasName, Env, KeyId, RegionName, RequestId, Timestamp, limits};
 
@@ -110,6 +110,15 @@ impl<'a> JobReader<'a> {
         key_id: &KeyId,
     ) -> Result<Option<Loaded<AccountKeyRow>>, RecordsError> {
         self.load(AccountKeyRow::address(region, account, key_id))
+    }
+
+    /// When a key was last used.
+    pub fn key_usage(
+        &mut self,
+        region: &RegionName,
+        key_id: &KeyId,
+    ) -> Result<Option<Loaded<KeyUsageRow>>, RecordsError> {
+        self.load(KeyUsageRow::address(region, key_id))
     }
 
     /// What is known of a scope's newest domain key.

@@ -35,6 +35,7 @@ mod recipient;
 mod record;
 mod stranger;
 mod turns;
+mod usage;
 
 pub use arrival::{Answer, Arrival, Tls};
 pub use caller::Caller;
@@ -47,3 +48,4 @@ pub use outbox::{Drainer, DrainerError, OutboxReceiver, OutboxSender};
 pub use parts::{Offers, Parts};
 pub use permit::{JobPermit, Permit};
 pub use reader::{Reader, RetirableGrants};
+pub use usage::{KeyUses, UsageError, UsageThread, UsageWriter};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use strongroom_audit::Value;
 use strongroom_crypto::Keyring;
 use strongroom_policy::{Action, GrantFacts, KeyNamed};
-use strongroom_records::{GrantRow, KeyRow, Loaded, Writes};
+use strongroom_records::{GrantRow, KeyRow, Loaded, TrackedOperation, Writes};
 use strongroom_types::{AliasArn, Env};
 use strongroom_wire::{FromBody, RecipientInfo, WireReply};
 
@@ -24,6 +24,10 @@ pub trait Operation: Sized + Send + Sync + 'static {
     type Reply: WireReply + Send + 'static;
 
     const KIND: Kind;
+
+    /// What it counts as when a key's last use is told, if it uses the keys of its checks. A test holds every built operation
+    /// to AWS's list.
+    const TRACKED: Option<TrackedOperation> = None;
 
     /// Where this request is to run.
     fn weight(_request: &Self::Request) -> Weight {

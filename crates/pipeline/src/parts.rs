@@ -8,6 +8,8 @@ use strongroom_crypto::Keyring;
 use strongroom_records::Records;
 use strongroom_types::{Env, RegionName};
 
+use crate::usage::KeyUses;
+
 /// What the corridor is built from.
 pub struct Parts {
     /// Whom to believe about recipients.
@@ -19,6 +21,8 @@ pub struct Parts {
     pub records: Arc<Records>,
     pub regions: Vec<RegionName>,
     pub strangers: Arc<StrangerLog>,
+    /// When keys were last used.
+    pub usage: Arc<KeyUses>,
 }
 
 /// AWS's regions in China, which alone have SM2 there.

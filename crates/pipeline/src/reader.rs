@@ -8,11 +8,11 @@ use strongroom_policy::{
     PolicyIdentity, Principal, RoleSession, would_lock_out,
 };
 use strongroom_records::{
-    AccountKeyRow, AccountRow, AliasRow, GrantRow, IdentityNameRow, KeyRow, Loaded, Readiness, Records,
-    RecordsError, RetirableRow, Seen,
+    AccountKeyRow, AccountRow, AliasRow, GrantRow, IdentityNameRow, KeyRow, KeyUse, Loaded, Readiness,
+    Records, RecordsError, RetirableRow, Seen,
 };
 use strongroom_types::{
-    AccountId, AliasName, GrantId, KeyArn, KeyId, RegionName, UniqueId, UniqueIdKind, limits,
+    AccountId, AliasName, GrantId, KeyArn, KeyId, RegionName, Timestamp, UniqueId, UniqueIdKind, limits,
 };
 use strongroom_wire::ErrorKind;
 
@@ -20,6 +20,8 @@ use crate::caller::Caller;
 use crate::facts::{CheckFacts, LazyFacts, RequestFacts, Setting};
 use crate::fault::Fault;
 use crate::operation::{Grant, Key, World};
+use crate::parts::Parts;
+use crate::usage::{Idleness, KeyUses, UsageError};
 
 /// Index rows read at once.
 const RETIRABLE_PAGE_ROWS: usize = 200;
@@ -46,6 +48,7 @@ pub struct RetirableGrants {
 /// of every row, and every absence, that was seen through it: a change is committed only if all of it still holds.
 pub struct Reader<'a> {
     records: &'a Records,
+    usage: &'a KeyUses,
     caller: &'a Caller,
     setting: &'a Setting<'a>,
     world: &'a World<'a>,
@@ -55,13 +58,14 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// `tracks`: whether what is seen matters later, that is, whether the operation can change anything.
     pub(crate) fn new(
-        records: &'a Records,
+        parts: &'a Parts,
         caller: &'a Caller,
         setting: &'a Setting<'a>,
         world: &'a World<'a>,
         tracks: bool,
     ) -> Self {
-        Self { records, caller, setting, world, seen: tracks.then(Vec::new) }
+        let Parts { records, usage, .. } = parts;
+        Self { records, usage, caller, setting, world, seen: tracks.then(Vec::new) }
     }
 
     pub(crate) fn into_seen(self) -> Vec<Seen> {
@@ -90,6 +94,7 @@ impl<'a> Reader<'a> {
             action: Action::PutKeyPolicy,
             attestation: None,
             caller: self.caller,
+            idleness: self.idleness(),
             key: row,
             re_encrypts_on_same_key: None,
             request: LazyFacts::new(&ask),
@@ -114,6 +119,21 @@ impl<'a> Reader<'a> {
             });
         }
         Ok(key)
+    }
+
+    /// When the key was last used; `None` if that is not known of any use. Nobody's change depends on it, so it is not
+    /// tracked.
+    pub fn last_use(&self, key: &Key) -> Result<Option<KeyUse>, UsageError> {
+        self.usage.last_use(self.records, key)
+    }
+
+    /// Since when the uses of the key are known without a gap.
+    pub fn tracked_since(&self, key: &Key) -> Timestamp {
+        self.usage.tracked_since(key)
+    }
+
+    pub(crate) fn idleness(&self) -> Idleness<'a> {
+        Idleness::new(self.usage, self.records)
     }
 
     /// An alias of the region that was asked.

@@ -13,9 +13,6 @@ pub enum PolicyError {
     InvalidPrincipal { principal: String, at: Place },
     #[error("{problem}, {at}")]
     Malformed { problem: Problem, at: Place },
-    /// Legal in the policy language, but nothing here would enforce it yet.
-    #[error("{element} is not supported, {at}")]
-    NotSupported { element: &'static str, at: Place },
     #[error("the policy has {characters} characters, more than {POLICY_CHARACTERS_MAX}")]
     TooLong { characters: usize },
 }

@@ -9,8 +9,8 @@
 //! Guarantees:
 //! - The parser is total: any text gives a policy or a [`PolicyError`] that says where. It never panics, and its
 //!   recursion is bounded.
-//! - Nothing is accepted that is not enforced. Unknown elements, operators and values that do not fit are malformed;
-//!   the one condition key whose facts are not kept yet is refused with [`PolicyError::NotSupported`].
+//! - Nothing is accepted that is not enforced. Unknown elements, operators and values that do not fit are
+//!   malformed.
 //! - A text has one meaning: a member that appears twice is refused, wherever it is, so that no other reader of the
 //!   same text can see another policy.
 //! - Deciding allocates nothing, cannot panic and cannot be made slow by a pattern.

@@ -87,11 +87,7 @@ fn check(text: &str) {
             }
         }
         Err(error @ PolicyError::TooLong { .. }) => panic!("{error}: the parser has no limit of its own"),
-        Err(
-            PolicyError::InvalidPrincipal { at, .. }
-            | PolicyError::Malformed { at, .. }
-            | PolicyError::NotSupported { at, .. },
-        ) => {
+        Err(PolicyError::InvalidPrincipal { at, .. } | PolicyError::Malformed { at, .. }) => {
             assert!(at.byte <= text.len() && text.is_char_boundary(at.byte), "{at}");
             assert_eq!(at.line, text[..at.byte].matches('\n').count() + 1);
         }

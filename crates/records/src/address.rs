@@ -21,14 +21,16 @@ pub enum Table {
     Identity,
     IdentityName,
     Key,
+    KeyUsage,
     OrphanedGrants,
     Outbox,
     Retirable,
     State,
+    UsageTracking,
 }
 
 impl Table {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::AccessKey,
         Self::Account,
         Self::AccountKey,
@@ -39,10 +41,12 @@ impl Table {
         Self::Identity,
         Self::IdentityName,
         Self::Key,
+        Self::KeyUsage,
         Self::OrphanedGrants,
         Self::Outbox,
         Self::Retirable,
         Self::State,
+        Self::UsageTracking,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -57,10 +61,12 @@ impl Table {
             Self::Identity => "identity",
             Self::IdentityName => "identity-name",
             Self::Key => "key",
+            Self::KeyUsage => "key-usage",
             Self::OrphanedGrants => "orphaned-grants",
             Self::Outbox => "outbox",
             Self::Retirable => "retirable",
             Self::State => "state",
+            Self::UsageTracking => "usage-tracking",
         }
     }
 

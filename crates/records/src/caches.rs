@@ -117,12 +117,14 @@ impl Caches {
             | Table::AccountKey
             | Table::Deployment
             | Table::DomainKey
+            | Table::KeyUsage
             | Table::OrphanedGrants
             | Table::Identity
             | Table::IdentityName
             | Table::Outbox
             | Table::Retirable
-            | Table::State => {}
+            | Table::State
+            | Table::UsageTracking => {}
         }
     }
 }

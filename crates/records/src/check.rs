@@ -26,10 +26,12 @@ use crate::tables::grant::GrantRow;
 use crate::tables::identity::IdentityRow;
 use crate::tables::identity_name::IdentityNameRow;
 use crate::tables::key::KeyRow;
+use crate::tables::key_usage::KeyUsageRow;
 use crate::tables::orphaned_grants::OrphanedGrantsRow;
 use crate::tables::outbox::OutboxRow;
 use crate::tables::retirable::RetirableRow;
 use crate::tables::state::StateRow;
+use crate::tables::usage_tracking::UsageTrackingRow;
 use crate::walk::Move;
 use crate::writes::{Loaded, Mark};
 
@@ -125,6 +127,7 @@ impl<'a> Check<'a> {
             Table::DomainKey => self.opens::<DomainKeyRow>(&address, row).map(|_| ()),
             Table::Outbox => self.opens::<OutboxRow>(&address, row).map(|_| ()),
             Table::State => self.opens::<StateRow>(&address, row).map(|_| ()),
+            Table::UsageTracking => self.opens::<UsageTrackingRow>(&address, row).map(|_| ()),
             Table::AccountKey => match self.opens::<AccountKeyRow>(&address, row) {
                 Some(index) => return self.account_key(&index),
                 None => None,
@@ -135,6 +138,10 @@ impl<'a> Check<'a> {
             },
             Table::Grant => match self.opens::<GrantRow>(&address, row) {
                 Some(grant) => return self.grant(&grant),
+                None => None,
+            },
+            Table::KeyUsage => match self.opens::<KeyUsageRow>(&address, row) {
+                Some(usage) => return self.key_usage(&usage),
                 None => None,
             },
             Table::OrphanedGrants => match self.opens::<OrphanedGrantsRow>(&address, row) {
@@ -237,6 +244,14 @@ impl<'a> Check<'a> {
         let key = self.other::<KeyRow>(&KeyRow::address(region, &orphaned.key_id))?;
         if key.is_some_and(|key| key.created() == orphaned.key_created) {
             self.report.problem(format!("row `{}` is of a key that is there", orphaned.address()));
+        }
+        Ok(())
+    }
+
+    fn key_usage(&mut self, usage: &Loaded<KeyUsageRow>) -> Result<(), RecordsError> {
+        let RowScope::Region(region) = usage.address().scope() else { return Ok(()) };
+        if self.other::<KeyRow>(&KeyRow::address(region, &usage.key_id))?.is_none() {
+            self.report.problem(format!("usage row `{}` has no key", usage.address()));
         }
         Ok(())
     }

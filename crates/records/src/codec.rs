@@ -296,6 +296,42 @@ pub(crate) mod tags {
     }
 }
 
+pub(crate) mod tracked_operation {
+    use super::*;
+    use crate::tables::key_usage::TrackedOperation;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &TrackedOperation,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.u8(value.number())?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<TrackedOperation, DecodeError> {
+        TrackedOperation::from_number(d.u8()?).ok_or_else(|| DecodeError::message("bad operation"))
+    }
+}
+
+pub(crate) mod request_id {
+    use strongroom_types::RequestId;
+
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        value: &RequestId,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.bytes(value.as_bytes())?.ok()
+    }
+
+    pub(crate) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<RequestId, DecodeError> {
+        let bytes = d.bytes()?.try_into().map_err(|_| DecodeError::message("bad request id"))?;
+        Ok(RequestId::from_bytes(bytes))
+    }
+}
+
 pub(crate) mod grant_id {
     use strongroom_types::GrantId;
 

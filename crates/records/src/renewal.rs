@@ -259,11 +259,13 @@ impl Records {
             | Table::Alias
             | Table::Deployment
             | Table::DomainKey
+            | Table::KeyUsage
             | Table::OrphanedGrants
             | Table::Retirable
             | Table::Identity
             | Table::IdentityName
-            | Table::State => {
+            | Table::State
+            | Table::UsageTracking => {
                 let opened = self.keyring.open_row(&cell(&address, row.version), &row.value);
                 let plain =
                     opened.map_err(|source| RecordsError::bad_row(text, "it does not open", source))?;

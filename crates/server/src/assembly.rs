@@ -9,14 +9,17 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use strongroom_audit::{Journal, JournalError, JournalOptions, StrangerLog};
 use strongroom_crypto::{FileRoot, Keyring, KeyringEntry, KeyringName, PassphraseRoot, RootFile, RootHolder};
 use strongroom_kms::{Jobs, Seed};
-use strongroom_pipeline::{Corridor, Drainer, JobCorridor, Offers, OutboxSender};
+use strongroom_pipeline::{
+    Corridor, Drainer, JobCorridor, KeyUses, Offers, OutboxSender, UsageThread, UsageWriter,
+};
 use strongroom_records::{
     AccessKeyRow, AccountRow, Anchor, CommitError, DeploymentRow, Limits, PrincipalRow, Records,
-    RecordsError, Verification, Verifier, Writes,
+    RecordsError, UsageTrackingRow, Verification, Verifier, Writes,
 };
 use strongroom_store::{SqliteStore, Store};
 use strongroom_types::{AccessKeyId, AccountId, Credential, Env, RegionName};
@@ -286,6 +289,9 @@ fn first_rows(new: NewDeployment, env: &dyn Env) -> Writes {
     let created = env.now();
     let account = new.account;
     let mut writes = Writes::default();
+    // The journal is empty, so nothing is missed.
+    let tracking = UsageTrackingRow { sequence: 0, since: created };
+    writes.create(UsageTrackingRow::address(), tracking);
     let row = DeploymentRow {
         format: DeploymentRow::FORMAT,
         created,
@@ -477,9 +483,13 @@ pub(crate) struct Running {
     pub(crate) strangers: Arc<StrangerLog>,
     pub(crate) anchor: Arc<AnchorStatus>,
     pub(crate) verification: Arc<Verification>,
+    pub(crate) usage: Arc<KeyUses>,
+    /// Attempts to write last uses that came to nothing.
+    pub(crate) usage_failures: Arc<AtomicU64>,
     anchor_keeper: AnchorKeeper,
     drainer: Drainer,
     store: Arc<dyn Store>,
+    usage_thread: UsageThread,
     verifier: Verifier,
     _lock: DataLock,
 }
@@ -540,6 +550,17 @@ impl Running {
             rows,
         );
         let drainer = drainer.map_err(part("take up the outbox"))?;
+        let usage = KeyUses::take_up(&records, &journal, &directory, &**env, &regions);
+        let usage = Arc::new(usage.map_err(part("take up the last uses of keys"))?);
+        let usage_writer = UsageWriter::new(
+            directory,
+            Arc::clone(env),
+            Arc::clone(&journal),
+            Arc::clone(&records),
+            Arc::clone(&usage),
+        );
+        let usage_writer = usage_writer.map_err(part("take up the last uses of keys"))?;
+        let usage_failures = usage_writer.failures();
         let directory = places.strangers();
         private_directory(&directory)?;
         let strangers = StrangerLog::open(&directory, Arc::clone(env));
@@ -553,6 +574,7 @@ impl Running {
             records: Arc::clone(&records),
             regions: regions.clone(),
             strangers: Arc::clone(&strangers),
+            usage: Arc::clone(&usage),
         });
         let service = Arc::new(Front::new(Arc::clone(&corridor)));
         let anchor = anchor_writer.status();
@@ -562,6 +584,8 @@ impl Running {
             .map_err(part("start the verification of the store"))?;
         let jobs = Jobs::new(JobCorridor::new(Arc::clone(&corridor)), &root);
         let jobs = JobThread::start(jobs).map_err(part("start the jobs"))?;
+        let usage_thread = UsageThread::start(usage_writer);
+        let usage_thread = usage_thread.map_err(part("start the writing of the last uses of keys"))?;
         Ok(Self {
             accounts,
             anchor,
@@ -577,6 +601,9 @@ impl Running {
             strangers,
             drainer,
             store,
+            usage,
+            usage_failures,
+            usage_thread,
             _lock: lock,
         })
     }
@@ -585,11 +612,22 @@ impl Running {
     /// flushed, and the store is closed.
     pub(crate) fn close(self) -> Result<(), AssemblyError> {
         let Self {
-            anchor_keeper, corridor, jobs, journal, records, service, drainer, store, verifier, ..
+            anchor_keeper,
+            corridor,
+            jobs,
+            journal,
+            records,
+            service,
+            drainer,
+            store,
+            usage_thread,
+            verifier,
+            ..
         } = self;
         jobs.stop();
         drop(service);
         drop(corridor);
+        usage_thread.stop();
         verifier.stop();
         let anchor_writer = anchor_keeper.stop();
         // The committing thread ends first, then the drainer has all that was committed, then the journal.

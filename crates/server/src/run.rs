@@ -475,6 +475,7 @@ fn register(metrics: &Metrics, running: &Running) {
         Box::new(read),
     );
     register_jobs(metrics, &running.jobs.stats());
+    register_usage(metrics, running);
     let strangers = Arc::downgrade(&running.strangers);
     let read = move || strangers.upgrade().map(|log| log.stats().written).unwrap_or_default();
     metrics.register_counter_fn(
@@ -556,6 +557,22 @@ fn register_jobs(metrics: &Metrics, stats: &Arc<JobStats>) {
         "strongroom_domain_keys_older",
         "Versions of domain keys that wait to be destroyed until nothing refers to them.",
         Box::new(move || u32::try_from(jobs.domain_keys_older()).map_or(f64::from(u32::MAX), f64::from)),
+    );
+}
+
+/// What is not in rows yet is in memory and in the journal.
+fn register_usage(metrics: &Metrics, running: &Running) {
+    let usage = Arc::clone(&running.usage);
+    metrics.register_gauge_fn(
+        "strongroom_key_uses_waiting",
+        "Keys whose last use is not in its row yet.",
+        Box::new(move || to_f64(usage.waiting())),
+    );
+    let failures = Arc::clone(&running.usage_failures);
+    metrics.register_counter_fn(
+        "strongroom_key_uses_failures",
+        "Attempts to write last uses of keys that failed and are made again.",
+        Box::new(move || failures.load(std::sync::atomic::Ordering::Relaxed)),
     );
 }
 

@@ -161,6 +161,19 @@ pub const DOMAIN_KEY_GRACE_SECS: u64 = 60;
 /// Steps of moving rows under a newer domain key in one run of the jobs; each reads up to 50 rows.
 pub const RENEWAL_STEPS: usize = 40;
 
+/// Keys whose last use is in memory and not in its row. What finds no room stands in the journal and is read from there.
+pub const KEY_USES_IN_MEMORY_MAX: usize = 131_072;
+/// Last uses written in one batch, each against two rows: its own and its key's.
+pub const KEY_USES_PER_BATCH: usize = BATCH_PRECONDITIONS_MAX / 2;
+/// How often last uses are written to their rows.
+pub const KEY_USES_WRITTEN_EVERY_SECS: u64 = 60;
+/// The same in records of the journal: after a kill so many, and those of one writing, must be read.
+pub const KEY_USES_REPLAY_RECORDS: u64 = 200_000;
+/// The pause between two batches, so that the writing does not stand in the way of requests.
+pub const KEY_USES_PAUSE_MILLIS: u64 = 10;
+/// The writing at an orderly end takes no longer; what is left is read from the journal at the next start.
+pub const KEY_USES_LAST_WRITING_SECS: u64 = 5;
+
 /// Access keys of one principal (AWS IAM user guide, quotas): the second one is there while programs change over.
 pub const ACCESS_KEYS_PER_PRINCIPAL_MAX: usize = 2;
 /// A shared-credentials file that is to be rewritten may not be larger.

@@ -147,6 +147,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// The number of the record.
+    pub fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
     /// Resolves when the record is on the disk, or when it is certain that nobody may rely on it.
     pub fn synced(self) -> Synced {
         Synced { generation: self.generation, sequence: self.sequence, standing: None }

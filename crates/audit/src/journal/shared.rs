@@ -163,6 +163,11 @@ impl Shared {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The number of the last record that was appended.
+    pub(crate) fn appended(&self) -> u64 {
+        self.lock().next_sequence - 1
+    }
+
     /// A group was synced, and this is its last record.
     pub(crate) fn set_end(&self, end: JournalEnd) {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;

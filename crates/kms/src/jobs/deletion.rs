@@ -5,8 +5,8 @@
 //! unknown, needs nothing from the operations that schedule and cancel, and costs about fifteen microseconds a key. A
 //! deployment of 2000 keys is walked every minute, one of a million in eight hours; AWS takes up to a day.
 //!
-//! **Destroying one.** One batch deletes the key's row, in which its materials are, its row in the account's index
-//! and its aliases, notes that its grants are to be removed, notes at the domain key that something it wrapped is
+//! **Destroying one.** One batch deletes the key's row, in which its materials are, its row in the account's index, the one
+//! that says when it was last used, and its aliases, notes that its grants are to be removed, notes at the domain key that something it wrapped is
 //! gone (see [`domain_keys`](super::domain_keys)), and holds the record, CloudTrail's `DeleteKey`. It is committed
 //! only if all of these rows are as they were seen: a CancelKeyDeletion that comes first wins, and the key is found
 //! not to be due. The commit drops the key from the caches, where its unwrapped material is wiped, and the tick then
@@ -21,8 +21,8 @@ use std::sync::atomic::Ordering;
 use strongroom_audit::EventSource;
 use strongroom_pipeline::{Job, JobCorridor, JobDone, JobError, JobPermit, JobReader, Key, World};
 use strongroom_records::{
-    AccountKeyRow, AliasRow, DomainKeyRow, KeyState, Loaded, OrphanedGrantsRow, RecordsError, RowScope,
-    Writes,
+    AccountKeyRow, AliasRow, DomainKeyRow, KeyState, KeyUsageRow, Loaded, OrphanedGrantsRow, RecordsError,
+    RowScope, Writes,
 };
 use strongroom_types::{KeyId, RegionName, Timestamp, limits};
 
@@ -116,6 +116,7 @@ pub(crate) struct Doomed {
     key: Key,
     index: Option<Loaded<AccountKeyRow>>,
     aliases: Vec<Arc<Loaded<AliasRow>>>,
+    usage: Option<Loaded<KeyUsageRow>>,
     domain_key: Option<Loaded<DomainKeyRow>>,
     deployment_created: Timestamp,
 }
@@ -145,9 +146,10 @@ impl Job for DeleteKey {
             aliases.extend(alias.filter(|alias| alias.target == task.key_id));
         }
         let index = reader.account_key(region, account, &task.key_id)?;
+        let usage = reader.key_usage(region, &task.key_id)?;
         let domain_key = reader.domain_key(&RowScope::Region(region.clone()))?;
         let deployment_created = reader.deployment_created()?;
-        Ok(Some(Doomed { key, index, aliases, domain_key, deployment_created }))
+        Ok(Some(Doomed { key, index, aliases, usage, domain_key, deployment_created }))
     }
 
     fn run(permit: &JobPermit<'_, Self>, world: &World<'_>) -> Result<JobDone, JobError> {
@@ -156,6 +158,9 @@ impl Job for DeleteKey {
         writes.delete(&doomed.key);
         if let Some(index) = &doomed.index {
             writes.delete(index);
+        }
+        if let Some(usage) = &doomed.usage {
+            writes.delete(usage);
         }
         doomed.aliases.iter().for_each(|alias| writes.delete(alias));
         orphan_grants(&doomed.key, &mut writes);

@@ -24,10 +24,12 @@ use strongroom_audit::{
 };
 use strongroom_crypto::{FileRoot, Keyring};
 use strongroom_kms::Seed;
-use strongroom_pipeline::{Answer, Arrival, Corridor, Named, Offers, Parts};
+use strongroom_pipeline::{
+    Answer, Arrival, Corridor, KeyUses, Named, Offers, Parts, UsageError, UsageWriter,
+};
 use strongroom_records::{
-    AccessKeyRow, AccountRow, KeyRow, KeyState, Limits, Loaded, OutboxRow, PrincipalRow, Records, Writes,
-    check,
+    AccessKeyRow, AccountRow, KeyRow, KeyState, Limits, Loaded, OutboxRow, PrincipalRow, Records,
+    UsageTrackingRow, Writes, check,
 };
 use strongroom_testkit::env::SeededEnv;
 use strongroom_testkit::scratch::ScratchDirectory;
@@ -76,6 +78,8 @@ pub(crate) struct Deployment {
     pub(crate) records: Arc<Records>,
     pub(crate) store: MemoryStore,
     runtime: tokio::runtime::Runtime,
+    journal: Arc<Journal>,
+    usage: Arc<KeyUses>,
     corridor: Arc<Corridor>,
     /// Nobody drains it: the records of changes stay in the store.
     _outbox: Receiver<Loaded<OutboxRow>>,
@@ -114,15 +118,18 @@ impl Deployment {
         let journal = Arc::new(Journal::open(options, Arc::new(AnySigner), Arc::clone(&env)).unwrap());
         let strangers = StrangerLog::open(&directory.path().join("strangers"), Arc::clone(&env)).unwrap();
         let attestation = Arc::new(Verifier::new(Roots::default(), Duration::from_secs(300)));
+        let place = directory.path().join("journal");
+        let usage = Arc::new(KeyUses::take_up(&records, &journal, &place, &*env, &regions).unwrap());
         let corridor = Corridor::new(Parts {
             attestation: Arc::clone(&attestation),
             env,
-            journal,
+            journal: Arc::clone(&journal),
             keyring: Arc::clone(&keyring),
             offers: Offers::default(),
             records: Arc::clone(&records),
             regions,
             strangers: Arc::new(strangers),
+            usage: Arc::clone(&usage),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Self {
@@ -133,6 +140,8 @@ impl Deployment {
             records,
             store,
             runtime,
+            journal,
+            usage,
             corridor,
             _outbox: receiver,
         }
@@ -144,6 +153,19 @@ impl Deployment {
             Ok((_, Named::Sts(operation))) => panic!("{operation:?}"),
             Err(answer) => answer,
         }
+    }
+
+    /// Brings the last uses of keys to their rows, as a thread does in a server.
+    pub(crate) fn write_uses(&self) {
+        self.try_write_uses().unwrap();
+        assert_eq!(self.usage.waiting(), 0);
+    }
+
+    pub(crate) fn try_write_uses(&self) -> Result<(), UsageError> {
+        let env: Arc<dyn Env> = self.env.clone();
+        let (journal, records) = (Arc::clone(&self.journal), Arc::clone(&self.records));
+        let usage = Arc::clone(&self.usage);
+        UsageWriter::new(self.journal_directory(), env, journal, records, usage)?.write()
     }
 
     pub(crate) fn journal_directory(&self) -> PathBuf {
@@ -225,6 +247,13 @@ pub(crate) fn regions() -> Vec<RegionName> {
 }
 
 pub(crate) fn first_rows(env: &dyn Env) -> Writes {
+    let mut writes = untracked_rows(env);
+    writes.create(UsageTrackingRow::address(), UsageTrackingRow { sequence: 0, since: env.now() });
+    writes
+}
+
+/// The same without that the uses of keys are tracked.
+pub(crate) fn untracked_rows(env: &dyn Env) -> Writes {
     let mut writes = Writes::default();
     let created = env.now();
     let [owner, stranger] = [OWNER, STRANGER].map(|account| AccountId::parse(account).unwrap());

@@ -62,6 +62,8 @@ pub(crate) struct KeyFacts {
     policy: Policy,
     state: State,
     tags: BTreeMap<String, String>,
+    /// The last use: when, by what, in which request.
+    used: Option<(u64, &'static str, Option<RequestId>)>,
 }
 
 impl KeyFacts {
@@ -185,6 +187,7 @@ impl Model {
             GenerateDataKey { key, size, mode, plain, .. } => self.data_key(asking, key, size, mode, plain),
             GenerateRandom(size) => generate_random(asking, size),
             GetCallerIdentity => Ok(identity(asking.who)),
+            GetKeyLastUsage(key) => self.last_usage(asking, key),
             GetKeyPolicy(key) => self.get_policy(asking, key),
             ListAliases(key, page) => self.list_aliases(asking, key, page),
             ListKeyPolicies(key) => {
@@ -345,7 +348,7 @@ impl Model {
         let state = State::Enabled;
         let description = description(text);
         let id = asking.given.key_id.clone();
-        let facts = KeyFacts { region, account, created, description, policy, state, tags };
+        let facts = KeyFacts { region, account, created, description, policy, state, tags, used: None };
         self.keys.insert(id.clone(), facts);
         Ok(json!({ "KeyMetadata": self.metadata(&id) }))
     }
@@ -427,6 +430,33 @@ impl Model {
         let rest = own.map(|(id, _)| id).filter(|id| after.as_ref().is_none_or(|after| *id > after));
         let entry = |id: &&String| json!({ "KeyArn": self.arn(id), "KeyId": id });
         Ok(page_of("Keys", rest.collect::<Vec<_>>().iter().map(entry).collect(), size))
+    }
+
+    // ---- uses
+
+    /// The key was used. When the clock was set back, an earlier use is not the last one.
+    fn used(&mut self, asking: &Asking<'_>, id: &str, operation: &'static str) {
+        let (now, request_id) = (asking.scene.now, asking.given.request_id);
+        let used = &mut self.facts(id).used;
+        if used.is_none_or(|(at, ..)| at <= now) {
+            *used = Some((now, operation, request_id));
+        }
+    }
+
+    fn last_usage(&self, asking: &Asking<'_>, key: Key) -> Outcome {
+        let id = self.allowed(asking, key, "GetKeyLastUsage")?;
+        let key = &self.keys[&id];
+        let usage = key.used.map_or_else(
+            || json!({}),
+            |(at, operation, request_id)| {
+                json!({
+                    "KmsRequestId": request_id.map(|id| id.to_string()),
+                    "Operation": operation,
+                    "Timestamp": seconds(at),
+                })
+            },
+        );
+        Ok(json!({ "KeyCreationDate": seconds(key.created), "KeyId": id, "KeyLastUsage": usage }))
     }
 
     // ---- policies
@@ -595,7 +625,7 @@ impl Model {
 
     // ---- cryptography
 
-    fn encrypt(&self, asking: &Asking<'_>, key: Key, size: u16, mode: Mode) -> Outcome {
+    fn encrypt(&mut self, asking: &Asking<'_>, key: Key, size: u16, mode: Mode) -> Outcome {
         if !(1..=4096).contains(&size) {
             return Err(VALIDATION);
         }
@@ -610,6 +640,7 @@ impl Model {
         if mode == DryRun {
             return Err(DRY_RUN);
         }
+        self.used(asking, &id, "Encrypt");
         Ok(json!({ "EncryptionAlgorithm": "SYMMETRIC_DEFAULT", "KeyId": self.arn(&id) }))
     }
 
@@ -656,7 +687,7 @@ impl Model {
     }
 
     fn decrypt(
-        &self,
+        &mut self,
         asking: &Asking<'_>,
         blob: u8,
         key: Option<Key>,
@@ -680,6 +711,7 @@ impl Model {
         if mode == DryRun {
             return Err(DRY_RUN);
         }
+        self.used(asking, &id, "Decrypt");
         Ok(json!({
             "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
             "KeyId": self.arn(&id),
@@ -688,7 +720,7 @@ impl Model {
     }
 
     fn re_encrypt(
-        &self,
+        &mut self,
         asking: &Asking<'_>,
         blob: u8,
         from: Option<Key>,
@@ -723,6 +755,8 @@ impl Model {
         if mode == DryRun {
             return Err(DRY_RUN);
         }
+        self.used(asking, &source, "ReEncrypt");
+        self.used(asking, &destination, "ReEncrypt");
         Ok(json!({
             "DestinationEncryptionAlgorithm": "SYMMETRIC_DEFAULT",
             "KeyId": self.arn(&destination),
@@ -731,7 +765,7 @@ impl Model {
         }))
     }
 
-    fn data_key(&self, asking: &Asking<'_>, key: Key, size: Size, mode: Mode, plain: bool) -> Outcome {
+    fn data_key(&mut self, asking: &Asking<'_>, key: Key, size: Size, mode: Mode, plain: bool) -> Outcome {
         if size == Bytes(0) || matches!(size, Bytes(size) if size > 1024) {
             return Err(VALIDATION);
         }
@@ -756,6 +790,7 @@ impl Model {
         if mode == DryRun {
             return Err(DRY_RUN);
         }
+        self.used(asking, &id, action);
         Ok(json!({ "KeyId": self.arn(&id) }))
     }
 }

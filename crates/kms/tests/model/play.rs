@@ -69,6 +69,8 @@ pub(crate) struct Player<'a> {
     /// What this process's jobs have seen: uptime and clock.
     looks: Vec<(u64, u64)>,
     ids: IdWatch,
+    /// The models know which request used a key last.
+    pub(crate) knows_uses: bool,
     tally: &'a mut Tally,
 }
 
@@ -101,6 +103,7 @@ impl<'a> Player<'a> {
             may_record_again: false,
             looks: Vec::new(),
             ids: IdWatch { seed: setup.seed },
+            knows_uses: true,
             tally,
         }
     }
@@ -272,7 +275,8 @@ impl<'a> Player<'a> {
             return Ok(told);
         }
         let mut answer = told.result.clone();
-        let given = Given { key_id: answer.as_ref().map_or_else(|_| String::new(), new_key) };
+        let key_id = answer.as_ref().map_or_else(|_| String::new(), new_key);
+        let given = Given { key_id, request_id: Some(told.request_id) };
         let asked = self.scene.clone();
         if let Ok(answer) = &mut answer {
             self.scene.learn(who, op, &body, answer)?;
@@ -321,7 +325,7 @@ impl<'a> Player<'a> {
         for model in &self.models {
             for key_id in &ids {
                 let mut done = model.clone();
-                let given = Given { key_id: key_id.clone() };
+                let given = Given { key_id: key_id.clone(), request_id: Some(request_id) };
                 if matches!(done.ask(who, op, &self.scene, &given), Expected::Answer(_)) {
                     done.done_nevertheless.insert(request_id);
                     after.push(done);
@@ -365,6 +369,9 @@ impl<'a> Player<'a> {
                 ListAliases(Some(Arn(slot)), First(100)),
             ] {
                 self.ask(who, &op)?;
+            }
+            if self.knows_uses {
+                self.ask(who, &GetKeyLastUsage(Arn(slot)))?;
             }
         }
         let mut blobs: Vec<_> = self.scene.blobs().map(|(slot, blob)| (slot, blob.context)).collect();
@@ -483,6 +490,7 @@ fn is_change(op: &Op) -> bool {
         | GenerateDataKey { .. }
         | GenerateRandom(_)
         | GetCallerIdentity
+        | GetKeyLastUsage(_)
         | GetKeyPolicy(_)
         | ListAliases(..)
         | ListKeyPolicies(_)

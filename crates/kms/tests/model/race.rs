@@ -161,6 +161,8 @@ pub(crate) fn race(racers: &[Racer], setup: Setup, tally: &mut Tally) -> Result<
         return Err(format!("no order explains the answers:\n{}", spell(&history)));
     }
     player.models = after;
+    // Which of two concurrent uses came last is not among what the search orders.
+    player.knows_uses = false;
     player.finish()
 }
 
@@ -197,7 +199,7 @@ fn run(player: &mut Player<'_>, racers: &[Racer]) -> History {
                     if let Ok(answer) = &mut answer {
                         scene.learn(who, &op, &body, answer).unwrap();
                     }
-                    let given = Given { key_id };
+                    let given = Given { key_id, request_id: None };
                     let exchange = Exchange { sent, answered, who, op, scene: knew, given, answer };
                     events.push(Event::Asked(Box::new(exchange)));
                     asked.push((told, op));

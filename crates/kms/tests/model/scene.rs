@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
+use strongroom_types::RequestId;
 
 use crate::common::{NO_KEY, OWNER, base64, bytes, text};
 use crate::model::{alias_name, description, other_account, other_region, tag_name};
@@ -63,6 +64,7 @@ impl Marker {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Given {
     pub(crate) key_id: String,
+    pub(crate) request_id: Option<RequestId>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -178,6 +180,7 @@ impl Scene {
             }
             GenerateRandom(bytes) => ("GenerateRandom", json!({ "NumberOfBytes": bytes })),
             GetCallerIdentity => ("GetCallerIdentity", Value::Null),
+            GetKeyLastUsage(key) => ("GetKeyLastUsage", json!({ "KeyId": key_id(key) })),
             GetKeyPolicy(key) => ("GetKeyPolicy", json!({ "KeyId": key_id(key) })),
             ListAliases(key, page) => {
                 ("ListAliases", self.paged(who, json!({ "KeyId": key.map(key_id) }), page))
@@ -275,6 +278,19 @@ impl Scene {
             DescribeKey(_) => {
                 let id = text(&answer["KeyMetadata"]["KeyId"]);
                 self.learn_material(&id, &mut answer["KeyMetadata"], "CurrentKeyMaterialId")?;
+            }
+            GetKeyLastUsage(_) => {
+                let since = take(answer, "TrackingStartDate").and_then(|since| since.as_f64());
+                if since
+                    .is_none_or(|since| answer["KeyCreationDate"].as_f64().is_none_or(|made| since < made))
+                {
+                    return Err(format!("tracked since {since:?}, before the key was there"));
+                }
+                let usage = &mut answer["KeyLastUsage"];
+                let is_used = usage.get("Operation").is_some();
+                if take(usage, "CloudTrailEventId").is_some() != is_used {
+                    return Err("a use without its record".to_owned());
+                }
             }
             Decrypt { .. } => {
                 let id = id_of(&answer["KeyId"]);

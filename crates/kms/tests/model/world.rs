@@ -14,7 +14,9 @@ use strongroom_audit::{
 };
 use strongroom_crypto::{FileRoot, Keyring, KeyringEntry, KeyringName, RootHolder};
 use strongroom_kms::Jobs;
-use strongroom_pipeline::{Answer, Arrival, Corridor, Drainer, JobCorridor, Named, Offers, Parts};
+use strongroom_pipeline::{
+    Answer, Arrival, Corridor, Drainer, JobCorridor, KeyUses, Named, Offers, Parts, UsageWriter,
+};
 use strongroom_records::{DeploymentRow, Limits, Records, check};
 use strongroom_sigv4::{RequestView, SigningScope, sign};
 use strongroom_store::{
@@ -62,6 +64,7 @@ pub(crate) struct Process {
     records: Arc<Records>,
     runtime: tokio::runtime::Runtime,
     store: Arc<dyn Store>,
+    uses: UsageWriter,
 }
 
 /// The answer to one request.
@@ -157,6 +160,15 @@ impl Site {
         let drainer = Drainer::start(ours, to, Arc::clone(&env), &directory, &regions(), rows).unwrap();
         let strangers =
             StrangerLog::open(&self.directory.path().join("strangers"), Arc::clone(&env)).unwrap();
+        let usage = KeyUses::take_up(&records, &journal, &directory, &*env, &regions()).unwrap();
+        let usage = Arc::new(usage);
+        let writer = UsageWriter::new(
+            directory,
+            Arc::clone(&env),
+            Arc::clone(&journal),
+            Arc::clone(&records),
+            Arc::clone(&usage),
+        );
         let corridor = Corridor::new(Parts {
             attestation: Arc::new(Verifier::new(Roots::default(), Duration::from_secs(300))),
             env,
@@ -166,10 +178,12 @@ impl Site {
             records: Arc::clone(&records),
             regions: regions(),
             strangers: Arc::new(strangers),
+            usage,
         });
         let jobs = Jobs::new(JobCorridor::new(Arc::clone(&corridor)), &self.root);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Process { corridor, drainer, journal, jobs, keyring, records, runtime, store }
+        let uses = writer.unwrap();
+        Process { corridor, drainer, journal, jobs, keyring, records, runtime, store, uses }
     }
 
     fn open_journal(&self, env: &Arc<dyn Env>) -> Journal {
@@ -190,8 +204,8 @@ impl Site {
         if crash && let Disk::Memory(store) = &mut self.disk {
             *store = store.restart();
         }
-        let Process { corridor, drainer, journal, jobs, records, runtime, store, .. } = process;
-        drop((jobs, runtime, corridor));
+        let Process { corridor, drainer, journal, jobs, records, runtime, store, uses, .. } = process;
+        drop((jobs, runtime, corridor, uses));
         records.close();
         drop(records);
         drainer.join();
@@ -222,6 +236,8 @@ impl Site {
 impl Process {
     pub(crate) fn tick(&mut self) {
         self.jobs.tick();
+        // While calls fail they stay in memory, and in the journal.
+        let _ = self.uses.write();
     }
 
     /// Keys that the jobs of this process have destroyed.

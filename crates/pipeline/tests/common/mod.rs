@@ -23,11 +23,11 @@ use strongroom_audit::{
     DiskFiles, Entry, Event, Journal, JournalOptions, JournalReader, ReadError, SegmentFiles, StrangerLog,
 };
 use strongroom_crypto::{FileRoot, Keyring};
-use strongroom_pipeline::{Answer, Arrival, Corridor, Drainer, Fault, Named, Offers, Parts};
+use strongroom_pipeline::{Answer, Arrival, Corridor, Drainer, Fault, KeyUses, Named, Offers, Parts};
 use strongroom_policy::{KeyPolicy, default_key_policy};
 use strongroom_records::{
     AccessKeyRow, AccountKeyRow, AccountRow, KeyRow, Limits, Loaded, Material, NewKey, OutboxRow,
-    PrincipalRow, Records, Writes,
+    PrincipalRow, Records, UsageTrackingRow, Writes,
 };
 use strongroom_testkit::env::SeededEnv;
 use strongroom_testkit::scratch::ScratchDirectory;
@@ -70,6 +70,7 @@ impl Site {
         let mut writes = Writes::default();
         let created = env.now();
         writes.create(AccountRow::address(account()), AccountRow { account: account(), created });
+        writes.create(UsageTrackingRow::address(), UsageTrackingRow { sequence: 0, since: created });
         for (id, principal) in
             [(ROOT, PrincipalRow::AccountRoot { account: account() }), (OPERATOR, PrincipalRow::Operator)]
         {
@@ -150,6 +151,7 @@ pub(crate) struct House {
     pub(crate) next_deletion: Arc<Mutex<Option<StoreFault>>>,
     pub(crate) records: Arc<Records>,
     pub(crate) strangers: Arc<StrangerLog>,
+    pub(crate) usage: Arc<KeyUses>,
     runtime: tokio::runtime::Runtime,
     drainer: Option<Drainer>,
     /// Where outbox rows go in a house without a drainer.
@@ -198,6 +200,9 @@ impl House {
             (None, Some(rows))
         };
         let strangers = Arc::new(StrangerLog::open(&site.stranger_directory(), Arc::clone(&env)).unwrap());
+        let directory = site.journal_directory();
+        let usage = KeyUses::take_up(&records, &journal, &directory, &*env, &[region()]).unwrap();
+        let usage = Arc::new(usage);
         let corridor = Corridor::new(Parts {
             attestation: Arc::new(Verifier::new(Roots::default(), Duration::from_secs(300))),
             env,
@@ -207,6 +212,7 @@ impl House {
             records: Arc::clone(&records),
             regions: vec![region()],
             strangers: Arc::clone(&strangers),
+            usage: Arc::clone(&usage),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Self {
@@ -218,6 +224,7 @@ impl House {
             next_deletion,
             records,
             strangers,
+            usage,
             runtime,
             drainer,
             undrained,

@@ -10,7 +10,7 @@ use super::statement::Reader;
 use crate::condition::{Condition, Operand, Order, Quantifier, Test};
 use crate::error::{PolicyError, Problem};
 use crate::glob::{ArnPattern, Case, Pattern};
-use crate::key::{ConditionKey, KeyError, Known};
+use crate::key::{ConditionKey, KeyError};
 use crate::scalar::{Network, decimal, instant, is_base64};
 
 /// The base of an operator's name.
@@ -122,9 +122,6 @@ impl Reader<'_> {
                     }
                     KeyError::Variable(error) => self.variable(*byte, &path, name, error),
                 })?;
-                if key == ConditionKey::Known(Known::TrailingDaysWithoutKeyUsage) {
-                    return Err(self.not_supported(*byte, &path, Known::TrailingDaysWithoutKeyUsage.name()));
-                }
                 let path = path.member(name);
                 let test = self.test(operator.operator, &self.wanted(value, &path)?, &path)?;
                 let Name { quantifier, if_exists, .. } = operator;

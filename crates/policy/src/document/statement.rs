@@ -355,10 +355,6 @@ impl Reader<'_> {
         PolicyError::Malformed { problem, at: Place::new(self.text, byte, path) }
     }
 
-    pub(super) fn not_supported(&self, byte: usize, path: &Path<'_>, element: &'static str) -> PolicyError {
-        PolicyError::NotSupported { element, at: Place::new(self.text, byte, path) }
-    }
-
     pub(super) fn variable(
         &self,
         byte: usize,

@@ -10,10 +10,12 @@ pub(crate) mod grant;
 pub(crate) mod identity;
 pub(crate) mod identity_name;
 pub(crate) mod key;
+pub(crate) mod key_usage;
 pub(crate) mod orphaned_grants;
 pub(crate) mod outbox;
 pub(crate) mod retirable;
 pub(crate) mod state;
+pub(crate) mod usage_tracking;
 
 use crate::address::{Address, Table};
 use crate::writes::Kept;

@@ -5,16 +5,22 @@
 
 use strongroom_policy::{GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms, Principal};
 use strongroom_types::{
-    EncryptionContext, GrantId, KeySpec, KeyUsage, MaterialId, Tag, TagKey, TagValue, UniqueId, UniqueIdKind,
+    EncryptionContext, GrantId, KeySpec, KeyUsage, MaterialId, RequestId, Tag, TagKey, TagValue, UniqueId,
+    UniqueIdKind,
 };
 
 use super::*;
 use crate::tables::Row;
 use crate::{
-    Address, DomainKeyRow, GrantRow, IdentityNameRow, IdentityRow, KeyOrigin, KeyState, NamedPolicy,
-    NewIdentity, OrphanedGrantsRow, PolicyBinding, RetirableRow, RowScope, StateRow,
+    Address, DomainKeyRow, GrantRow, IdentityNameRow, IdentityRow, KeyOrigin, KeyState, KeyUsageRow, KeyUse,
+    NamedPolicy, NewIdentity, OrphanedGrantsRow, PolicyBinding, RetirableRow, RowScope, StateRow,
+    TrackedOperation, UsageTrackingRow,
 };
 
+const KEY_USAGE: &str = "\
+    a50082501234abcd12ab34cd56ef1234567890abf4010b021b0000019b76daa8000350111111111111111111111111111111\
+    11045022222222222222222222222222222222";
+const USAGE_TRACKING: &str = "a2001903e8011b0000019b76daa800";
 const DEPLOYMENT: &str = "a30001011b0000019b76daa80002826c65752d63656e7472616c2d316975732d656173742d31";
 const ANCHORED_DEPLOYMENT: &str =
     "a40001011b0000019b76daa80002826c65752d63656e7472616c2d316975732d656173742d31031b0000019b76daa800";
@@ -553,6 +559,56 @@ fn index_rows_of_grants() {
         &elsewhere,
         ORPHANED_GRANTS,
     );
+}
+
+#[test]
+fn the_rows_of_last_uses_have_their_golden_bytes() {
+    let last = KeyUse {
+        operation: TrackedOperation::Sign,
+        at: CREATED,
+        event_id: RequestId::from_bytes([0x11; 16]),
+        request_id: RequestId::from_bytes([0x22; 16]),
+    };
+    let address = KeyUsageRow::address(&us(), &key_id());
+    assert_eq!(address.as_str(), format!("key-usage/us-east-1/{KEY_ID}"));
+    let elsewhere = at("key-usage/us-east-1/1234abcd-12ab-34cd-56ef-1234567890ac");
+    golden(KeyUsageRow::new(key_id(), last), &address, &elsewhere, KEY_USAGE);
+    let address = UsageTrackingRow::address();
+    assert_eq!(address.as_str(), "usage-tracking/global/journal");
+    let row = UsageTrackingRow { sequence: 1000, since: CREATED };
+    golden(row, &address, &at("usage-tracking/global/other"), USAGE_TRACKING);
+}
+
+/// The numbers are in rows: none changes its meaning.
+#[test]
+fn tracked_operations_have_their_numbers() {
+    let names: Vec<_> = TrackedOperation::ALL.iter().map(|operation| operation.name()).collect();
+    assert_eq!(
+        names,
+        [
+            "Decapsulate",
+            "Decrypt",
+            "DeriveSharedSecret",
+            "Encapsulate",
+            "Encrypt",
+            "GenerateDataKey",
+            "GenerateDataKeyPair",
+            "GenerateDataKeyPairWithoutPlaintext",
+            "GenerateDataKeyWithoutPlaintext",
+            "GenerateMac",
+            "ReEncrypt",
+            "Sign",
+            "Verify",
+            "VerifyMac",
+        ]
+    );
+    for (number, operation) in TrackedOperation::ALL.iter().enumerate() {
+        assert_eq!(usize::from(operation.number()), number);
+        assert_eq!(TrackedOperation::from_number(operation.number()), Some(*operation));
+        assert_eq!(TrackedOperation::from_name(operation.name()), Some(*operation));
+    }
+    assert_eq!(TrackedOperation::from_number(14), None);
+    assert_eq!(TrackedOperation::from_name("GetPublicKey"), None);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! `check` compares each index both ways and opens every material.
 
 use strongroom_policy::{GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms};
-use strongroom_types::GrantId;
+use strongroom_types::{GrantId, RequestId};
 
 use super::*;
-use crate::{GrantRow, OrphanedGrantsRow, RetirableRow};
+use crate::{
+    GrantRow, KeyUsageRow, KeyUse, OrphanedGrantsRow, RetirableRow, TrackedOperation, UsageTrackingRow,
+};
 
 /// Commits what no operation would: the state rows count it, so that only the index itself can be wrong.
 fn problems(build: impl FnOnce(&Deployment, &mut Writes)) -> Vec<String> {
@@ -228,4 +230,66 @@ fn grants_and_their_indexes_are_compared_both_ways() {
         writes.create(at, OrphanedGrantsRow { key_id, key_created });
     });
     assert_eq!(sound, Vec::<String>::new());
+}
+
+fn used(at: u64) -> KeyUse {
+    KeyUse {
+        operation: TrackedOperation::Encrypt,
+        at: Timestamp::from_millis(at),
+        event_id: RequestId::from_bytes([1; 16]),
+        request_id: RequestId::from_bytes([2; 16]),
+    }
+}
+
+#[test]
+fn a_usage_row_without_its_key_is_found() {
+    let problems = problems(|deployment, writes| {
+        let gone = deployment.new_key(&us()).key_id();
+        writes.create(KeyUsageRow::address(&us(), &gone), KeyUsageRow::new(gone, used(1)));
+    });
+    assert!(problems.len() == 1 && problems[0].ends_with("has no key"), "{problems:?}");
+}
+
+#[test]
+fn last_uses_are_written_against_their_keys_and_never_go_back() {
+    let deployment = Deployment::new();
+    let (key_id, other) = (deployment.create_key(&us(), &[]), deployment.create_key(&us(), &[]));
+    let gone = deployment.new_key(&us()).key_id();
+    let last = |key_id| {
+        let row = deployment.records.key_usage(&us(), key_id).unwrap();
+        row.map(|row| row.last_use())
+    };
+    deployment.records.write_key_uses(&us(), &[(gone, used(5))]).unwrap();
+    assert_eq!(last(&gone), None);
+    deployment
+        .records
+        .write_key_uses(&us(), &[(key_id, used(5)), (gone, used(6)), (other, used(7))])
+        .unwrap();
+    assert_eq!((last(&key_id), last(&gone), last(&other)), (Some(used(5)), None, Some(used(7))));
+    deployment.records.write_key_uses(&us(), &[(key_id, used(4)), (other, used(8))]).unwrap();
+    assert_eq!((last(&key_id), last(&other)), (Some(used(5)), Some(used(8))));
+    // In the same millisecond the one that comes later is the later one.
+    let same = KeyUse { request_id: RequestId::from_bytes([3; 16]), ..used(5) };
+    deployment.records.write_key_uses(&us(), &[(key_id, same)]).unwrap();
+    assert_eq!(last(&key_id), Some(same));
+    // What has not changed is not written.
+    let version = || deployment.records.key_usage(&us(), &key_id).unwrap().unwrap().version();
+    let before = version();
+    deployment.records.write_key_uses(&us(), &[(key_id, same), (key_id, used(1))]).unwrap();
+    assert_eq!(version(), before);
+    deployment.assert_clean();
+}
+
+#[test]
+fn tracking_moves_only_where_it_has_begun() {
+    let deployment = Deployment::new();
+    let refused = deployment.records.advance_usage_tracking(5).unwrap_err().to_string();
+    assert_eq!(refused, "row `usage-tracking/global/journal` is missing");
+    let mut writes = Writes::default();
+    writes.create(UsageTrackingRow::address(), UsageTrackingRow { sequence: 3, since: CREATED });
+    deployment.records.commit_blocking(writes, Vec::new()).unwrap();
+    deployment.records.advance_usage_tracking(5).unwrap();
+    let row = deployment.records.usage_tracking().unwrap().unwrap();
+    assert_eq!(*row, UsageTrackingRow { sequence: 5, since: CREATED });
+    deployment.assert_clean();
 }

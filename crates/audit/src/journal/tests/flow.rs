@@ -12,7 +12,7 @@ use super::common::{World, append, events, ids, record, record_each, wait};
 use crate::event::{Event, Parameters, Value};
 use crate::scan::{SegmentScan, Step};
 use crate::testing::{TestSigner, encrypt, id};
-use crate::{Entry, JournalEnd, JournalError, event_ids_since};
+use crate::{Entry, JournalEnd, JournalError, ReadError, each_event_after, event_ids_since};
 
 #[test]
 fn place_past_the_limit_is_refused() {
@@ -249,6 +249,43 @@ fn ids_of_recent_events_are_found() {
     assert_eq!(found(start), ids([1, 2, 3, 4, 6]));
     let recent = found(start.saturating_add(Duration::from_secs(310)));
     assert!(recent.contains(&id(6)) && !recent.contains(&id(1)), "{recent:?}");
+}
+
+#[test]
+fn events_behind_a_record_are_handed_out_in_their_order() {
+    let mut world = World::new();
+    world.options.segment_bytes = 500;
+    let journal = world.open().unwrap();
+    assert_eq!(journal.appended(), 0);
+    let numbers: Vec<u64> = (1..=9).map(|number| record(&journal, number).as_u64()).collect();
+    let upto = journal.end().sequence;
+    assert_eq!(journal.appended(), upto);
+    assert!(world.segments().len() > 2);
+    let after = |after: u64, upto: u64| {
+        let mut found = Vec::new();
+        let read =
+            each_event_after(world.path(), after, upto, |sequence, event| found.push((sequence, event.id)));
+        (found, read)
+    };
+    let from = |first: usize| -> Vec<_> {
+        (first..=9).map(|number| (numbers[number - 1], id(number as u64))).collect()
+    };
+    for (first, behind) in [(1, 0), (2, numbers[0]), (6, numbers[4]), (9, numbers[7]), (10, upto)] {
+        let (found, read) = after(behind, upto);
+        read.unwrap();
+        assert_eq!(found, from(first), "{behind}");
+    }
+    assert_eq!(after(0, numbers[3]).0, from(1)[..4]);
+    assert!(
+        matches!(after(0, upto + 1), (found, Err(ReadError::Missing { sequence })) if found.len() == 9 && sequence == upto + 1)
+    );
+    // The oldest segment is gone: what is left is told all the same.
+    std::fs::remove_file(&world.segments()[0]).unwrap();
+    let (found, read) = after(0, upto);
+    assert!(matches!(read, Err(ReadError::Missing { sequence: 1 })), "{read:?}");
+    assert!(!found.is_empty() && found.len() < 9 && from(1).ends_with(&found), "{found:?}");
+    after(numbers[7], upto).1.unwrap();
+    journal.close().unwrap();
 }
 
 #[test]
