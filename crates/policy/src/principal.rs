@@ -453,6 +453,8 @@ mod tests {
             "arn:aws:iam::111122223333:user//Bob",
             "arn:aws:iam::111122223333:user/*",
             "arn:aws:iam::111122223333:user/B?b",
+            "arn:aws:iam::111122223333:user/te*m/Bob",
+            "arn:aws:iam::111122223333:user/te m/Bob",
             "arn:aws:iam::111122223333:user/${aws:username}",
             "arn:aws:iam::111122223333:role/",
             "arn:aws:iam::111122223333:role//App",
