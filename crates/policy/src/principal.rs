@@ -303,13 +303,6 @@ impl PolicyPrincipal {
         }
     }
 
-    pub fn as_identity(&self) -> Option<&PolicyIdentity> {
-        match self {
-            Self::Identity(identity) => Some(identity),
-            Self::Account { .. } | Self::Anyone | Self::Outsider(_) | Self::Service(_) => None,
-        }
-    }
-
     /// Whether `caller`, who acts in the partition of the key, is named here.
     pub(crate) fn names(&self, caller: &Principal, key_partition: Partition) -> Option<Named> {
         match self {
