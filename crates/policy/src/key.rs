@@ -120,7 +120,7 @@ pub(crate) enum KeyError {
 }
 
 impl ConditionKey {
-    /// `syntax` says whether `${…}` in the name of an encryption context's key is a policy variable.
+    /// `syntax` is that of the names of encryption contexts' keys: with variables or without, and never with wildcards.
     pub(crate) fn parse(name: &str, syntax: Syntax) -> Result<Self, KeyError> {
         match name.split_once(':') {
             Some((prefix, rest)) if !prefix.is_empty() && !rest.is_empty() => {}
@@ -130,7 +130,6 @@ impl ConditionKey {
             return Ok(Self::Known(*known));
         }
         if let Some(key) = after(name, "kms:EncryptionContext:") {
-            let syntax = Syntax { wildcards: false, ..syntax };
             let pattern = Pattern::parse(key, Case::Ignored, syntax).map_err(KeyError::Variable)?;
             return Ok(Self::EncryptionContext(ContextKey(Box::new(pattern))));
         }

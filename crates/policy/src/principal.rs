@@ -303,13 +303,6 @@ impl PolicyPrincipal {
         }
     }
 
-    pub fn as_identity(&self) -> Option<&PolicyIdentity> {
-        match self {
-            Self::Identity(identity) => Some(identity),
-            Self::Account { .. } | Self::Anyone | Self::Outsider(_) | Self::Service(_) => None,
-        }
-    }
-
     /// Whether `caller`, who acts in the partition of the key, is named here.
     pub(crate) fn names(&self, caller: &Principal, key_partition: Partition) -> Option<Named> {
         match self {
@@ -453,6 +446,8 @@ mod tests {
             "arn:aws:iam::111122223333:user//Bob",
             "arn:aws:iam::111122223333:user/*",
             "arn:aws:iam::111122223333:user/B?b",
+            "arn:aws:iam::111122223333:user/te*m/Bob",
+            "arn:aws:iam::111122223333:user/te m/Bob",
             "arn:aws:iam::111122223333:user/${aws:username}",
             "arn:aws:iam::111122223333:role/",
             "arn:aws:iam::111122223333:role//App",

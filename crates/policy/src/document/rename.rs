@@ -92,9 +92,12 @@ mod tests {
         let renamed =
             rename_principals(&before, |identity| (identity.arn() == bob).then(|| "AIDA\"\\".to_owned()));
         assert_eq!(renamed.unwrap(), text(r#""AIDA\"\\""#));
-        // However it is written.
-        let escaped = text(r#""arn:aws:iam::111122223333:user\/b\u006fb""#);
-        assert_eq!(rename_principals(&escaped, |_| Some("A".to_owned())).unwrap(), text("\"A\""));
+        // However it is written, and with whatever a path may hold.
+        for name in [r"b\u006fb", r#"te\"am\/bob"#, r#"te\\\"am\/bob"#] {
+            let escaped = text(&format!(r#""arn:aws:iam::111122223333:user\/{name}""#));
+            let renamed = rename_principals(&escaped, |_| Some("A".to_owned()));
+            assert_eq!(renamed.unwrap(), text("\"A\""), "{name}");
+        }
         assert!(rename_principals("{", |_| None).is_err());
     }
 }

@@ -178,6 +178,10 @@ fn encryption_contexts_are_found_in_whatever_case_their_keys_are() {
     for pairs in [&[("Dept", "hr")][..], &[("dept", "hr"), ("x", "y")], &[("DEPT", "hr")]] {
         assert!(in_context(equals, pairs, Effect::Allow), "{pairs:?}");
     }
+    // A star is a star.
+    let star = r#"{"StringEquals":{"kms:EncryptionContext:De*":"hr"}}"#;
+    assert!(!in_context(star, &[("Dept", "hr")], Effect::Allow));
+    assert!(in_context(star, &[("de*", "hr")], Effect::Allow));
     // Two keys that differ in case alone: no way to allow with one what the other would refuse, nor to escape a Deny.
     let two = &[("Dept", "hr"), ("dept", "it")];
     assert!(!in_context(equals, two, Effect::Allow));

@@ -159,6 +159,13 @@ fn values_know_their_kind_and_place() {
 }
 
 #[test]
+fn numbers_are_kept_as_they_stand() {
+    for text in ["0", "-0", "10", "0.50", "1e5", "1E5", "-1.5e-05", "1E+5"] {
+        assert_eq!(parse(text).unwrap().content, Content::Number(text));
+    }
+}
+
+#[test]
 fn strings_are_unescaped() {
     assert_eq!(string(r#""""#), "");
     assert_eq!(string(r#""plain é""#), "plain é");

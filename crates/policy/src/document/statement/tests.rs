@@ -143,9 +143,15 @@ fn wrong_values_are_refused() {
     for text in documents {
         assert!(matches!(problem(text), Problem::InvalidValue { .. }), "{text}");
     }
-    for principal in
-        [r#""111122223333""#, r#""""#, r#"{"AWS":"Bob"}"#, r#"{"AWS":["*","${x}"]}"#, r#"{"Service":"*"}"#]
-    {
+    for principal in [
+        r#""111122223333""#,
+        r#""""#,
+        r#"{"AWS":"Bob"}"#,
+        r#"{"AWS":["*","${x}"]}"#,
+        r#"{"CanonicalUser":"*"}"#,
+        r#"{"Federated":"google"}"#,
+        r#"{"Service":"*"}"#,
+    ] {
         let text = statement_with(&format!(r#""Principal":{principal}"#));
         assert!(matches!(refusal(&text), PolicyError::InvalidPrincipal { .. }), "{text}");
     }
@@ -206,7 +212,7 @@ fn one_statement_and_an_array_of_them_are_read() {
     let bare = parse(r#"{"Statement":{"Effect":"Deny","Principal":"*"}}"#).unwrap();
     assert_eq!((bare.statements.len(), bare.statements[0].effect), (1, Effect::Deny));
     let text = r#"{"Id":"","Version":"2008-10-17","Statement":[
-        {"Sid":"é","Effect":"Allow","Principal":{"AWS":["111122223333","*"],"Service":"logs.amazonaws.com"},
+        {"Sid":"é","Effect":"Allow","Principal":{"AWS":["111122223333","*"],"Federated":"accounts.google.com","Service":"logs.amazonaws.com"},
          "Action":["kms:Encrypt","kms:encrypt","s3:*"],"Resource":["*","arn:aws:kms:*"]},
         {"Effect":"Allow","Principal":{}}]}"#;
     let document = parse(text).unwrap();
@@ -216,7 +222,7 @@ fn one_statement_and_an_array_of_them_are_read() {
         let Negatable::Only(resources) = &statement.resources else { panic!() };
         (principals.len(), resources.len())
     };
-    assert_eq!((first.sid.as_deref(), counts(first)), (Some("é"), (3, 2)));
+    assert_eq!((first.sid.as_deref(), counts(first)), (Some("é"), (4, 2)));
     assert_eq!(first.actions, ActionSet::matching("kms:Encrypt").unwrap());
     assert!(counts(second) == (0, 0) && second.actions.is_empty());
 }
