@@ -87,7 +87,13 @@ fn cases(account: AccountId) -> Vec<Case> {
         },
         Case { name: "32 KB of statements for others", text: large(others), principal: bob.clone() },
         Case { name: "32 KB of conditions", text: large(conditions), principal: bob.clone() },
-        Case { name: "32 KB of wildcards", text: large(wildcards), principal: bob },
+        Case { name: "32 KB of wildcards", text: large(wildcards), principal: bob.clone() },
+        // Against this implementation: every letter is there, in another order.
+        Case {
+            name: "32 KB of wildcards that nearly match",
+            text: large(&wildcards.replace("a*b*c*d*", "b*m*a*e*")),
+            principal: bob,
+        },
     ]
 }
 

@@ -6,7 +6,7 @@ use crate::action::{Action, ActionSet};
 use crate::condition::Condition;
 use crate::document::{Document, Effect, Kind, Negatable, Statement};
 use crate::error::PolicyError;
-use crate::glob::Pattern;
+use crate::glob::{LastText, Pattern};
 use crate::principal::{Binding, Named, PolicyIdentity, PolicyPrincipal, Principal, leaves_out};
 use crate::value::Facts;
 
@@ -125,9 +125,9 @@ impl CompiledStatement {
     }
 
     /// Whether it is about this resource and all of its conditions hold.
-    pub(crate) fn applies(&self, resource: &str, facts: &dyn Facts) -> bool {
+    pub(crate) fn applies<'f>(&'f self, resource: &str, facts: &'f dyn Facts, last: &LastText<'f>) -> bool {
         self.resources.covers(resource, facts)
-            && self.conditions.iter().all(|condition| condition.holds(facts, self.effect))
+            && self.conditions.iter().all(|condition| condition.holds(facts, self.effect, last))
     }
 }
 

@@ -10,7 +10,7 @@
 use strongroom_types::Timestamp;
 
 use crate::document::Effect;
-use crate::glob::{ArnPattern, Pattern};
+use crate::glob::{ArnPattern, LastText, Pattern};
 use crate::key::{ConditionKey, ContextKey};
 use crate::scalar::{Network, decimal, instant, whole_number};
 use crate::value::{Facts, Value, ValueText};
@@ -85,7 +85,7 @@ struct Tally {
 
 impl Condition {
     /// Whether it holds, in a statement of this effect.
-    pub(crate) fn holds(&self, facts: &dyn Facts, effect: Effect) -> bool {
+    pub(crate) fn holds<'f>(&'f self, facts: &'f dyn Facts, effect: Effect, last: &LastText<'f>) -> bool {
         let (operand, negated) = match &self.test {
             Test::Compare { operand, negated } => (operand, *negated),
             Test::Null { absent, present } => {
@@ -96,7 +96,7 @@ impl Condition {
         };
         let mut tally = Tally::default();
         each_value(&self.key, facts, &mut |value| {
-            if operand.passes(value, negated, facts) {
+            if operand.passes(value, negated, facts, last) {
                 tally.passed += 1;
             } else {
                 tally.failed += 1;
@@ -121,15 +121,15 @@ impl Condition {
 }
 
 impl Operand {
-    fn passes(&self, value: Value<'_>, negated: bool, facts: &dyn Facts) -> bool {
-        match self.matches(value, facts) {
+    fn passes<'f>(&self, value: Value<'f>, negated: bool, facts: &dyn Facts, last: &LastText<'f>) -> bool {
+        match self.matches(value, facts, last) {
             Matched::No => negated,
             Matched::Unresolved => false,
             Matched::Yes => !negated,
         }
     }
 
-    fn matches(&self, value: Value<'_>, facts: &dyn Facts) -> Matched {
+    fn matches<'f>(&self, value: Value<'f>, facts: &dyn Facts, last: &LastText<'f>) -> Matched {
         match self {
             Self::Arn(patterns) => match value {
                 Value::Text(text) => Matched::any(patterns, |pattern| pattern.matches(text, facts)),
@@ -139,7 +139,7 @@ impl Operand {
             },
             Self::Text(patterns) => match value {
                 Value::Text(text) => {
-                    Matched::any(patterns, |pattern| pattern.matches(text.as_bytes(), facts))
+                    Matched::any(patterns, |pattern| pattern.matches_text(text, facts, last))
                 }
                 Value::Account(_) | Value::Bool(_) | Value::Integer(_) | Value::Ip(_) | Value::Time(_) => {
                     let text = ValueText::new(value);

@@ -20,6 +20,7 @@ use strongroom_types::{AliasArn, KeyArn};
 use crate::action::Action;
 use crate::compile::{CompiledStatement, IdentityPolicy, KeyPolicy};
 use crate::document::Effect;
+use crate::glob::LastText;
 use crate::principal::{Named, Principal};
 use crate::value::Facts;
 
@@ -222,10 +223,11 @@ fn ask_identity(
     facts: &dyn Facts,
 ) -> IdentityVerdict {
     let mut verdict = IdentityVerdict::NoMatch;
+    let last = LastText::default();
     for (policy, compiled) in policies.iter().enumerate() {
         for (statement, compiled) in compiled.statements.iter().enumerate() {
             let is_settled = compiled.effect == Effect::Allow && verdict != IdentityVerdict::NoMatch;
-            if is_settled || !compiled.covers_action(action) || !compiled.applies(resource, facts) {
+            if is_settled || !compiled.covers_action(action) || !compiled.applies(resource, facts, &last) {
                 continue;
             }
             let place = StatementPlace { policy, statement };
@@ -263,6 +265,7 @@ impl KeyPolicy {
         let Question { action, facts, key, key_text, principal } = *question;
         let partition = key.region.partition();
         let mut best: Option<(Named, usize)> = None;
+        let last = LastText::default();
         for (statement, compiled) in self.statements.iter().enumerate() {
             if !compiled.covers_action(action) {
                 continue;
@@ -271,7 +274,7 @@ impl KeyPolicy {
             let is_settled = |compiled: &CompiledStatement| {
                 compiled.effect == Effect::Allow && best.is_some_and(|(best, _)| best >= named)
             };
-            if is_settled(compiled) || !compiled.applies(key_text, facts) {
+            if is_settled(compiled) || !compiled.applies(key_text, facts, &last) {
                 continue;
             }
             match compiled.effect {

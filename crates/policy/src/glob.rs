@@ -8,11 +8,15 @@
 //! on every `Resource` with an ARN's five colons, because a key ARN has no colon beyond them (IAM user guide, "IAM JSON
 //! policy elements: Resource"). The operators for ARNs do look at each part by itself: [`ArnPattern`].
 
+mod letters;
+
 use strongroom_types::limits::POLICY_VARIABLES_PER_TEXT_MAX;
 
 use crate::condition::only_value;
 use crate::key::{ConditionKey, KeyError};
 use crate::value::{Facts, ValueText};
+
+pub(crate) use letters::{LastText, Letters};
 
 /// Whether letters match their other case. Only ASCII letters have another case here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub(crate) struct Pattern {
     after_stars: Box<[Segment]>,
     /// Bytes that the text must at least have.
     text_bytes_min: usize,
+    /// Letters that the text must have.
+    letters: Letters,
     case: Case,
     variables: Box<[Variable]>,
 }
@@ -119,7 +125,28 @@ impl Pattern {
         Some(self.run(text, &resolved, || {}))
     }
 
-    /// The same for a pattern that is known to have no variables; one that has some matches nothing.
+    /// The same of a text whose letters are remembered, which spares most patterns that do not match the walk.
+    pub(crate) fn matches_text<'f>(
+        &self,
+        text: &'f str,
+        facts: &dyn Facts,
+        last: &LastText<'f>,
+    ) -> Option<bool> {
+        // With one star or none the walk is as short; with a variable there may be no answer at all.
+        if self.after_stars.len() > 1 && self.variables.is_empty() && !self.may_match(last.letters(text)) {
+            return Some(false);
+        }
+        self.matches(text.as_bytes(), facts)
+    }
+
+    fn may_match(&self, letters: Letters) -> bool {
+        match self.case {
+            Case::Exact => letters.has_all_of(self.letters),
+            Case::Ignored => letters.folded().has_all_of(self.letters),
+        }
+    }
+
+    /// Whether the text matches a pattern that is known to have no variables; one that has some matches nothing.
     pub(crate) fn matches_literally(&self, text: &[u8]) -> bool {
         self.run(text, &[], || {})
     }
@@ -326,6 +353,10 @@ impl Builder {
                 Part::Variable(_) => 0,
             })
             .sum();
+        let letters = self.segments.iter().flatten().fold(Letters::default(), |letters, part| match part {
+            Part::Bytes(bytes) => letters.with(bytes),
+            Part::AnyCharacter | Part::Variable(_) => letters,
+        });
         let mut segments = self.segments.into_iter().map(Vec::into_boxed_slice);
         let first = segments.next().unwrap_or_default();
         let mut after_stars: Vec<Segment> = segments.collect();
@@ -337,6 +368,7 @@ impl Builder {
             first,
             after_stars: after_stars.into(),
             text_bytes_min,
+            letters,
             case: self.case,
             variables: self.variables.into(),
         }

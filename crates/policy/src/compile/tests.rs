@@ -61,7 +61,7 @@ fn a_variable_without_a_value_voids_what_it_stands_in() {
         let text = format!(
             r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Deny","Action":"kms:*",{element}}}}}"#
         );
-        IdentityPolicy::parse(&text).unwrap().statements[0].applies(KEY, &NoFacts)
+        IdentityPolicy::parse(&text).unwrap().statements[0].applies(KEY, &NoFacts, &LastText::default())
     };
     assert!(!covers(r#""Resource":"arn:${aws:username}*""#));
     assert!(!covers(r#""NotResource":"arn:${aws:username}*""#));

@@ -191,6 +191,49 @@ proptest! {
         let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
         prop_assert_eq!(matches(&pattern, &text), literally_matches(&p, &t));
     }
+
+    /// Asked about one text after another, some of them twice.
+    #[test]
+    fn remembering_letters_changes_no_answer(
+        patterns in prop::collection::vec(("[abABé_@1*?]{0,10}", any::<bool>()), 1..4),
+        texts in prop::collection::vec("[abABé_@1]{0,12}", 1..3),
+    ) {
+        let last = LastText::default();
+        for (pattern, is_exact) in patterns {
+            let pattern = Pattern::glob(&pattern, if is_exact { Case::Exact } else { Case::Ignored });
+            for text in texts.iter().flat_map(|text| [text, text]) {
+                let answer = pattern.matches(text.as_bytes(), &NoFacts);
+                prop_assert_eq!(pattern.matches_text(text, &NoFacts, &last), answer, "{:?} {}", pattern, text);
+            }
+        }
+    }
+}
+
+#[test]
+fn letters_decide_nothing_where_a_variable_has_no_value() {
+    let pattern = Pattern::parse("*x*${aws:username}*y*", Case::Exact, FULL).unwrap();
+    let last = LastText::default();
+    assert_eq!(pattern.matches_text("abc", &NoFacts, &last), None);
+    assert_eq!(pattern.matches_text("abc", &Named("b"), &last), Some(false));
+    assert_eq!(pattern.matches_text("xby", &Named("b"), &last), Some(true));
+}
+
+#[test]
+fn missing_letters_spare_the_walk_only_past_one_star() {
+    let last = LastText::default();
+    let matches =
+        |pattern: &str, case, text| Pattern::glob(pattern, case).matches_text(text, &NoFacts, &last);
+    for (pattern, case, text, matched) in [
+        ("*a*c*", Case::Exact, "ab", false),
+        ("*a*B*", Case::Exact, "ab", false),
+        ("*b*a*", Case::Exact, "ab", false),
+        ("*a*b*", Case::Exact, "ab", true),
+        ("*A*b*", Case::Ignored, "aB", true),
+        ("c*", Case::Exact, "ab", false),
+        ("a*", Case::Exact, "ab", true),
+    ] {
+        assert_eq!(matches(pattern, case, text), Some(matched), "{pattern}");
+    }
 }
 
 /// A variable may hold colons in its default; those do not end a part.

@@ -2,6 +2,7 @@ use strongroom_types::EncryptionContext;
 
 use super::*;
 use crate::document::{Document, Effect, Kind};
+use crate::glob::LastText;
 use crate::key::Known;
 use crate::value::{Facts, Found, Many, Value as Fact};
 
@@ -30,7 +31,10 @@ fn parse(condition: &str) -> Result<Document, PolicyError> {
 
 fn holds_for(condition: &str, facts: &dyn Facts, effect: Effect) -> bool {
     let document = parse(condition).unwrap_or_else(|error| panic!("{condition}: {error}"));
-    document.statements[0].conditions.iter().all(|condition| condition.holds(facts, effect))
+    document.statements[0]
+        .conditions
+        .iter()
+        .all(|condition| condition.holds(facts, effect, &LastText::default()))
 }
 
 fn holds(condition: &str, key: &str, found: Found<'_>) -> bool {
