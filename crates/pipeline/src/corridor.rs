@@ -242,12 +242,14 @@ impl Visit {
     async fn attempt_beside<Op: Operation>(&self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
         let (corridor, caller) = (Arc::clone(&self.corridor), self.caller.clone());
         let request = Arc::clone(request);
-        let Setting { is_secure, source, time, user_agent } = Setting::new(&self.arrival, self.time);
+        let setting = Setting::new(&self.arrival, self.time);
+        let Setting { text_bytes_max, is_secure, source, time, user_agent } = setting;
         let user_agent = user_agent.cloned();
         let computing = corridor.parts.journal.computing();
         let run = move || {
             let _computing = computing;
-            let setting = Setting { is_secure, source, time, user_agent: user_agent.as_ref() };
+            let user_agent = user_agent.as_ref();
+            let setting = Setting { text_bytes_max, is_secure, source, time, user_agent };
             decide_and_run::<Op>(&corridor.parts, &caller, &setting, &request, Where::BesideEventLoops)
         };
         let ran = tokio::task::spawn_blocking(run).await;

@@ -8,7 +8,7 @@ use strongroom_policy::{
     decide, decide_retirement, open_to_grants,
 };
 use strongroom_records::Seen;
-use strongroom_types::AliasArn;
+use strongroom_types::{AliasArn, limits};
 use strongroom_wire::ErrorKind;
 
 use crate::caller::Caller;
@@ -46,8 +46,8 @@ pub(crate) enum Place {
 /// Why a check was not passed.
 enum Stop {
     Fault(Fault),
-    /// It cannot be told here: too much must be read first.
-    MustRead,
+    /// It cannot be told here: too much must be read first, or the policies have too much to look at.
+    MustBeBeside,
 }
 
 impl From<Fault> for Stop {
@@ -84,7 +84,7 @@ pub(crate) fn decide_and_run<Op: Operation>(
         match authorization.authorize::<Op>(check, request, &targets.rows, &mut reader, place) {
             Ok(()) => {}
             Err(Stop::Fault(fault)) => return Some(Ran { about, result: Err(fault) }),
-            Err(Stop::MustRead) => return None,
+            Err(Stop::MustBeBeside) => return None,
         }
     }
     // Only now: whoever may do nothing to a key learns nothing of it by asking with the token of another.
@@ -135,6 +135,9 @@ impl Authorization<'_> {
         let principal = caller.principal();
         let ask = || Op::facts(request, action);
         let key = check.about();
+        if place == Place::OnEventLoop && self.is_long(key) {
+            return Err(Stop::MustBeBeside);
+        }
         let facts = CheckFacts {
             action,
             attestation: self.attestation,
@@ -185,12 +188,18 @@ impl Authorization<'_> {
             let facts = Op::grant_facts(request, rows, action);
             let names = caller.grant_names(asked.is_limited());
             match reader.find_grant(key, operation, &facts, &names, place == Place::BesideEventLoops)? {
-                Granted::MustRead => return Err(Stop::MustRead),
+                Granted::MustRead => return Err(Stop::MustBeBeside),
                 Granted::No => {}
                 Granted::Yes => return Ok(()),
             }
         }
         Ok(told(caller, &asked, decision)?)
+    }
+
+    /// Whether deciding may take milliseconds: with policies of thousands of wildcards, on texts of thousands of bytes.
+    fn is_long(&self, key: Option<&Key>) -> bool {
+        let walks = self.caller.policies().walks() + key.map_or(0, |key| key.policy().walks());
+        walks.saturating_mul(self.setting.text_bytes_max) > limits::DECISION_WALK_BYTES_MAX
     }
 
     /// Asks the grant by whom it may be retired.

@@ -14,7 +14,7 @@ use http::HeaderValue;
 use strongroom_attestation::Attestation;
 use strongroom_policy::{Action, ConditionKey, Facts, Found, Known, List, Many, Principal, Value};
 use strongroom_records::KeyRow;
-use strongroom_types::{AliasName, EncryptionContext, Timestamp};
+use strongroom_types::{AliasName, EncryptionContext, Timestamp, limits};
 use strongroom_wire::{CreateGrantRequest, GrantConstraints, GrantOperation, Tag as WireTag};
 
 use crate::arrival::Arrival;
@@ -24,6 +24,8 @@ use crate::usage::Idleness;
 /// What is the same for everything that a request asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting<'a> {
+    /// No text that a condition asks about is longer.
+    pub text_bytes_max: usize,
     pub is_secure: bool,
     pub source: IpAddr,
     pub time: Timestamp,
@@ -32,11 +34,15 @@ pub struct Setting<'a> {
 
 impl<'a> Setting<'a> {
     pub(crate) fn new(arrival: &'a Arrival, time: Timestamp) -> Self {
+        let user_agent = arrival.headers.get(http::header::USER_AGENT);
         Self {
+            text_bytes_max: limits::STORED_TEXT_BYTES_MAX
+                .max(arrival.body.len())
+                .max(user_agent.map_or(0, HeaderValue::len)),
             is_secure: arrival.tls.is_some(),
             source: arrival.source,
             time,
-            user_agent: arrival.headers.get(http::header::USER_AGENT),
+            user_agent,
         }
     }
 }

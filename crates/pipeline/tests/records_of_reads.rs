@@ -185,3 +185,31 @@ fn a_journal_that_cannot_be_written_refuses_and_runs_nothing() {
     assert_eq!(site.events_of(first.request_id).len(), 1);
     assert_eq!(site.events_of(answer.request_id).len(), 1);
 }
+
+/// Its event loop has others to answer meanwhile.
+#[test]
+fn long_texts_under_many_wildcards_are_looked_at_beside_the_event_loop() {
+    let house = House::new();
+    let patterns = vec![r#""*a*b*""#; 100].join(",");
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":[
+            {{"Effect":"Allow","Principal":{{"AWS":"{}"}},"Action":"kms:*","Resource":"*"}},
+            {{"Effect":"Deny","Principal":"*","Action":"kms:*","Resource":"*",
+              "Condition":{{"StringLike":{{"aws:UserAgent":[{patterns}]}}}}}}]}}"#,
+        account()
+    );
+    let key_id = house.create_key(Some(&policy));
+    let look = |plaintext: &str| {
+        let body = format!(r#"{{"KeyId":"{key_id}","Plaintext":"{plaintext}"}}"#);
+        assert_success(&house.call(Draft::new(&house, "Encrypt", body).signed()));
+        operations::runs()
+    };
+    assert_eq!(look("QUFB"), 1);
+    assert_eq!(look(&"QUFB".repeat(1300)), 1, "it ran on this thread");
+    assert_eq!(look("QUFB"), 2);
+    // Under a policy of one pattern the same text is looked at here.
+    let key_id = house.create_key(None);
+    let body = format!(r#"{{"KeyId":"{key_id}","Plaintext":"{}"}}"#, "QUFB".repeat(1300));
+    assert_success(&house.call(Draft::new(&house, "Encrypt", body).signed()));
+    assert_eq!(operations::runs(), 3);
+}

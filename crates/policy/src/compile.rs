@@ -15,12 +15,14 @@ use crate::value::Facts;
 pub struct KeyPolicy {
     /// INVARIANT: no action in them is [`Action::is_identity_only`]; a key policy has no say in those.
     pub(crate) statements: Box<[CompiledStatement]>,
+    walks: usize,
 }
 
 /// A policy of a user or a role, a permissions boundary or a session's policy, ready to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityPolicy {
     pub(crate) statements: Box<[CompiledStatement]>,
+    walks: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,14 @@ impl KeyPolicy {
             let decided = statement.actions.iter().filter(|action| !action.is_identity_only());
             statement.actions = decided.collect();
         }
-        Ok(Self { statements })
+        let walks = walks_of(&statements);
+        Ok(Self { statements, walks })
+    }
+
+    /// How often a decision may have to walk over a text of the request, whatever its length: with several stars in a
+    /// pattern, or for a pair of the encryption context. So whoever has long texts can tell what a decision may cost.
+    pub fn walks(&self) -> usize {
+        self.walks
     }
 
     /// All principals that the policy names, so that the caller can ask of each whether it
@@ -87,12 +96,23 @@ impl KeyPolicy {
 impl IdentityPolicy {
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         let document = Document::parse(text, Kind::Identity)?;
-        Ok(Self { statements: document.statements.into_iter().map(CompiledStatement::from).collect() })
+        let statements: Box<[_]> = document.statements.into_iter().map(CompiledStatement::from).collect();
+        let walks = walks_of(&statements);
+        Ok(Self { statements, walks })
+    }
+
+    /// As [`KeyPolicy::walks`].
+    pub fn walks(&self) -> usize {
+        self.walks
     }
 
     pub fn sid(&self, statement: usize) -> Option<&str> {
         self.statements.get(statement)?.sid.as_deref()
     }
+}
+
+fn walks_of(statements: &[CompiledStatement]) -> usize {
+    statements.iter().flat_map(|statement| &statement.conditions).map(Condition::walks).sum()
 }
 
 impl From<Statement> for CompiledStatement {

@@ -84,6 +84,22 @@ struct Tally {
 }
 
 impl Condition {
+    /// How often it may have to walk over what it asks about.
+    pub(crate) fn walks(&self) -> usize {
+        // Each pair's name is looked at.
+        let of_key = usize::from(matches!(self.key, ConditionKey::EncryptionContext(_)));
+        let of_values = match &self.test {
+            Test::Compare { operand: Operand::Arn(patterns), .. } => {
+                patterns.iter().filter(|pattern| pattern.walks()).count()
+            }
+            Test::Compare { operand: Operand::Text(patterns), .. } => {
+                patterns.iter().filter(|pattern| pattern.walks()).count()
+            }
+            Test::Compare { .. } | Test::Null { .. } => 0,
+        };
+        of_key + of_values
+    }
+
     /// Whether it holds, in a statement of this effect.
     pub(crate) fn holds<'f>(&'f self, facts: &'f dyn Facts, effect: Effect, last: &LastText<'f>) -> bool {
         let (operand, negated) = match &self.test {

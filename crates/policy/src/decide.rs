@@ -205,6 +205,12 @@ impl IdentitySide {
 }
 
 impl IdentityPolicies {
+    /// As [`KeyPolicy::walks`], of all of them.
+    pub fn walks(&self) -> usize {
+        let session = self.session.iter().flatten();
+        self.identity.iter().chain(&self.boundary).chain(session).map(IdentityPolicy::walks).sum()
+    }
+
     /// Asks them all, on behalf of the one who has them.
     pub fn decide(&self, action: Action, resource: &str, facts: &dyn Facts) -> IdentitySide {
         let ask = |policies: &[IdentityPolicy]| ask_identity(policies, action, resource, facts);

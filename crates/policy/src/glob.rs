@@ -105,6 +105,11 @@ impl Pattern {
         Ok(builder.finish())
     }
 
+    /// Whether a text may have to be walked over: of several stars, the place of each depends on the one before.
+    pub(crate) fn walks(&self) -> bool {
+        self.after_stars.len() > 1
+    }
+
     /// Whether every text matches.
     pub(crate) fn is_any(&self) -> bool {
         self.first.is_empty() && matches!(&*self.after_stars, [last] if last.is_empty())
@@ -133,7 +138,7 @@ impl Pattern {
         last: &LastText<'f>,
     ) -> Option<bool> {
         // With one star or none the walk is as short; with a variable there may be no answer at all.
-        if self.after_stars.len() > 1 && self.variables.is_empty() && !self.may_match(last.letters(text)) {
+        if self.walks() && self.variables.is_empty() && !self.may_match(last.letters(text)) {
             return Some(false);
         }
         self.matches(text.as_bytes(), facts)
@@ -387,6 +392,15 @@ pub(crate) enum ArnPattern {
 }
 
 impl ArnPattern {
+    /// As [`Pattern::walks`].
+    pub(crate) fn walks(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Parts(patterns) => patterns.iter().any(Pattern::walks),
+            Self::Whole(pattern) => pattern.walks(),
+        }
+    }
+
     pub(crate) fn parse(text: &str, syntax: Syntax) -> Result<Self, VariableError> {
         let mut parts = Vec::with_capacity(6);
         let (mut rest, mut part) = (text, 0);

@@ -229,6 +229,12 @@ pub const ARGON2_LANES_MIN: u32 = 1;
 pub const ARGON2_LANES_MAX: u32 = 16;
 /// A public key in DER may not be larger. The largest that is made, of ML-DSA-87, has 2614 bytes.
 pub const PUBLIC_KEY_BYTES_MAX: usize = 8192;
+/// What a decision may cost on an event loop: how often its policies may walk over a text, times the bytes of the request. Beyond
+/// that it is taken beside, like anything that computes for milliseconds.
+pub const DECISION_WALK_BYTES_MAX: usize = 256 * 1024;
+/// What is not from the request is no longer than the ARN of a user: path, name and what stands before them (IAM API reference,
+/// User).
+pub const STORED_TEXT_BYTES_MAX: usize = 640;
 /// Threads beside each event loop for what computes or scans for long. More of them would not do more, but leave the loops
 /// less of the cores: RSA signatures asked for by the thousand must not slow down everything else.
 pub const HEAVY_THREADS_PER_LOOP: usize = 2;

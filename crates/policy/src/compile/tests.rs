@@ -1,6 +1,7 @@
 use strongroom_types::AccountId;
 
 use super::*;
+use crate::decide::IdentityPolicies;
 use crate::value::NoFacts;
 
 const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -115,4 +116,39 @@ fn statements_of_identity_policies_have_their_sids() {
         {"Effect":"Deny","Action":"kms:Sign","Resource":"*"}]}"#;
     let policy = IdentityPolicy::parse(text).unwrap();
     assert_eq!([policy.sid(0), policy.sid(1), policy.sid(2)], [Some("First"), None, None]);
+}
+
+#[test]
+fn only_what_walks_over_a_text_is_counted() {
+    let walks = |condition: &str| {
+        let text = format!(
+            r#"{{"Statement":{{"Effect":"Deny","Principal":"*","Action":"kms:*","Resource":"*a*b*","Condition":{{{condition}}}}}}}"#
+        );
+        KeyPolicy::parse(&text).unwrap().walks()
+    };
+    for (condition, expected) in [
+        (r#""StringEquals":{"aws:UserAgent":["*a*b*","a"]}"#, 0),
+        (r#""StringLike":{"aws:UserAgent":["a*","*","*a","a?b"]}"#, 0),
+        (r#""StringLike":{"aws:UserAgent":["*a*","a*b*","*a"]}"#, 2),
+        (r#""ArnLike":{"aws:PrincipalArn":["arn:*:iam::1:x*y*","arn:*:iam:*:*:x"]}"#, 1),
+        (r#""Null":{"aws:UserAgent":"true"},"Bool":{"aws:SecureTransport":"true"}"#, 0),
+        (r#""StringLike":{"kms:EncryptionContext:a":["a","*a*"],"aws:username":"*b*"}"#, 3),
+    ] {
+        assert_eq!(walks(condition), expected, "{condition}");
+    }
+    let policies = |session| IdentityPolicies {
+        identity: vec![identity_walking(1), identity_walking(2)],
+        boundary: Some(identity_walking(4)),
+        session,
+    };
+    assert_eq!(policies(None).walks(), 7);
+    assert_eq!(policies(Some(vec![identity_walking(8)])).walks(), 15);
+}
+
+fn identity_walking(patterns: usize) -> IdentityPolicy {
+    let patterns = vec![r#""*a*""#; patterns].join(",");
+    IdentityPolicy::parse(&format!(
+        r#"{{"Statement":{{"Effect":"Deny","Action":"*","Resource":"*","Condition":{{"StringLike":{{"aws:UserAgent":[{patterns}]}}}}}}}}"#
+    ))
+    .unwrap()
 }
