@@ -234,6 +234,9 @@ fn missing_letters_spare_the_walk_only_past_one_star() {
     ] {
         assert_eq!(matches(pattern, case, text), Some(matched), "{pattern}");
     }
+    let may_match = |pattern| Pattern::glob(pattern, Case::Exact).may_match(Letters::of(b"ab"));
+    assert!(!may_match("*a*c*"));
+    assert!(may_match("*b*a*"), "the order is not looked at");
 }
 
 /// A variable may hold colons in its default; those do not end a part.
