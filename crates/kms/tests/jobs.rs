@@ -5,8 +5,8 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{
@@ -22,9 +22,7 @@ use strongroom_records::{
     AccountKeyRow, DeploymentRow, DomainKeyRow, KeyRow, KeyState, KeyUse, Limits, Loaded, OrphanedGrantsRow,
     OutboxRow, Records, RowScope, TrackedOperation, Writes, check,
 };
-use strongroom_store::{
-    Batch, BatchOutcome, CommitError, GroupCommit, Op as StoreOp, Row, SqliteStore, Store, StoreError,
-};
+use strongroom_store::{Row, SqliteStore, Store};
 use strongroom_testkit::env::SeededEnv;
 use strongroom_testkit::scratch::ScratchDirectory;
 use strongroom_testkit::store::{Call, Fault, FaultRates, MemoryStore};
@@ -833,10 +831,7 @@ fn a_destroyed_key_leaves_no_last_use() {
 #[test]
 fn a_last_use_that_is_written_while_its_key_is_destroyed_is_not_left() {
     // The use is written between the job's decision and its commit, then the other way round.
-    let (site, memory) = (Site::new(), MemoryStore::new());
-    site.initialise(&memory);
-    let store = Arc::new(Paused { store: memory.clone(), after: Mutex::default() });
-    let mut process = site.start(Arc::<Paused>::clone(&store));
+    let (store, mut process) = started();
     let (first, second) = (process.create_key(), process.create_key());
     use_it(&process, first);
     use_it(&process, second);
@@ -852,9 +847,9 @@ fn a_last_use_that_is_written_while_its_key_is_destroyed_is_not_left() {
     let ours = Arc::clone(&records);
     store.after_reading("key-usage/", move || ours.write_key_uses(&us(), &[(first, last)]).unwrap());
     process.run_minutes(2);
-    assert!(store.after.lock().unwrap().is_none());
+    assert!(!store.is_to_be_interrupted());
     process.assert_gone(first);
-    assert_eq!(usage_rows(&memory), 0);
+    assert_eq!(usage_rows(&store), 0);
     // The writer has read the key, which is destroyed before the batch is committed.
     let key = process.key(second).unwrap();
     let index = AccountKeyRow::address(&us(), key.account(), &second);
@@ -867,71 +862,9 @@ fn a_last_use_that_is_written_while_its_key_is_destroyed_is_not_left() {
         ours.commit_blocking(writes, Vec::new()).unwrap();
     });
     process.uses.write().unwrap();
-    assert!(store.after.lock().unwrap().is_none());
-    assert_eq!((usage_rows(&memory), uses.waiting()), (0, 0));
+    assert!(!store.is_to_be_interrupted());
+    assert_eq!((usage_rows(&store), uses.waiting()), (0, 0));
     process.assert_clean();
-}
-
-/// What happens once a row whose address begins so has been read.
-type Interruption = (&'static str, Box<dyn FnOnce() + Send>);
-
-/// Once the next row whose address begins so has been read, something happens before anybody goes on.
-struct Paused {
-    store: MemoryStore,
-    after: Mutex<Option<Interruption>>,
-}
-
-impl Paused {
-    fn after_reading(&self, prefix: &'static str, what: impl FnOnce() + Send + 'static) {
-        *self.after.lock().unwrap() = Some((prefix, Box::new(what)));
-    }
-}
-
-impl Store for Paused {
-    fn get(&self, address: &str) -> Result<Option<Row>, StoreError> {
-        let row = self.store.get(address);
-        let mut after = self.after.lock().unwrap();
-        let is_meant = |(prefix, _): &mut (&str, _)| address.starts_with(*prefix);
-        let what = after.take_if(is_meant);
-        drop(after);
-        if let Some((_, what)) = what {
-            what();
-        }
-        row
-    }
-
-    fn scan(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
-        self.store.scan(prefix, after, limit)
-    }
-
-    fn commit_group(
-        &self,
-        batches: &[Batch],
-        finish: &mut dyn FnMut(&[BatchOutcome]) -> Vec<StoreOp>,
-    ) -> Result<GroupCommit, CommitError> {
-        self.store.commit_group(batches, finish)
-    }
-
-    fn revision(&self) -> Result<u64, StoreError> {
-        self.store.revision()
-    }
-
-    fn integrity_check(&self) -> Result<(), StoreError> {
-        self.store.integrity_check()
-    }
-
-    fn truncate_log(&self) -> Result<(), StoreError> {
-        self.store.truncate_log()
-    }
-
-    fn close(&self) -> Result<(), StoreError> {
-        self.store.close()
-    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn interrupt(player: &mut Player<'_>, table: &'static str, who: Who, op: Op) {
     let (name, body) = player.scene.request(who, &op);
     let corridor = std::sync::Arc::downgrade(&player.process.as_ref().unwrap().corridor);
     let env = std::sync::Arc::clone(&player.site.env);
-    player.site.after_reading(table, move || {
+    player.site.memory().unwrap().after_reading(table, move || {
         let other = std::thread::spawn(move || {
             let arrival = arrival(&env, who, &op, name, &body);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -19,9 +19,7 @@ use strongroom_pipeline::{
 };
 use strongroom_records::{DeploymentRow, Limits, Records, check};
 use strongroom_sigv4::{RequestView, SigningScope, sign};
-use strongroom_store::{
-    Batch, BatchOutcome, CommitError, GroupCommit, Op as StoreOp, Row, SqliteStore, Store, StoreError,
-};
+use strongroom_store::{Row, SqliteStore, Store};
 use strongroom_testkit::env::SeededEnv;
 use strongroom_testkit::scratch::ScratchDirectory;
 use strongroom_testkit::store::MemoryStore;
@@ -51,7 +49,6 @@ pub(crate) struct Site {
     pub(crate) env: Arc<SeededEnv>,
     root: Arc<dyn RootHolder>,
     cached_rows_max: usize,
-    interruption: Interruption,
 }
 
 /// One process, whose jobs run when the test says so.
@@ -84,14 +81,7 @@ impl Site {
             Sqlite => Disk::Sqlite,
         };
         let env = Arc::new(SeededEnv::new(seed));
-        let site = Self {
-            directory,
-            disk,
-            env,
-            root: Arc::new(root),
-            cached_rows_max,
-            interruption: Arc::default(),
-        };
+        let site = Self { directory, disk, env, root: Arc::new(root), cached_rows_max };
         let store: Arc<dyn Store> = match &site.disk {
             Disk::Memory(store) => Arc::new(store.clone()),
             Disk::Sqlite => {
@@ -128,17 +118,10 @@ impl Site {
         }
     }
 
-    /// Once the next row whose address begins so has been read, this happens before anybody goes on.
-    pub(crate) fn after_reading(&self, prefix: &str, what: impl FnOnce() + Send + 'static) {
-        *self.interruption.lock().unwrap() = Some((prefix.to_owned(), Box::new(what)));
-    }
-
     pub(crate) fn start(&self) -> Process {
         let env: Arc<dyn Env> = self.env.clone();
         let store: Arc<dyn Store> = match &self.disk {
-            Disk::Memory(store) => {
-                Arc::new(Interrupted { store: store.clone(), interruption: Arc::clone(&self.interruption) })
-            }
+            Disk::Memory(store) => Arc::new(store.clone()),
             Disk::Sqlite => Arc::new(SqliteStore::open(&self.store_directory()).unwrap()),
         };
         let rows = store.scan("keyring/", None, 1000).unwrap().into_iter();
@@ -332,61 +315,6 @@ pub(crate) fn arrival(env: &SeededEnv, who: Who, op: &Op, name: &str, body: &Val
         body: Zeroizing::new(body.into_bytes()),
         source: IpAddr::from([192, 0, 2, 7]),
         tls: None,
-    }
-}
-
-type Interruption = Arc<Mutex<Option<(String, Box<dyn FnOnce() + Send>)>>>;
-
-/// A store in which something can come between a reading and what follows from it.
-struct Interrupted {
-    store: MemoryStore,
-    interruption: Interruption,
-}
-
-impl Store for Interrupted {
-    fn get(&self, address: &str) -> Result<Option<Row>, StoreError> {
-        let row = self.store.get(address);
-        let mut interruption = self.interruption.lock().unwrap();
-        let is_meant = |(prefix, _): &mut (String, _)| address.starts_with(&**prefix);
-        let what = interruption.take_if(is_meant);
-        drop(interruption);
-        if let Some((_, what)) = what {
-            what();
-        }
-        row
-    }
-
-    fn scan(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
-        self.store.scan(prefix, after, limit)
-    }
-
-    fn commit_group(
-        &self,
-        batches: &[Batch],
-        finish: &mut dyn FnMut(&[BatchOutcome]) -> Vec<StoreOp>,
-    ) -> Result<GroupCommit, CommitError> {
-        self.store.commit_group(batches, finish)
-    }
-
-    fn revision(&self) -> Result<u64, StoreError> {
-        self.store.revision()
-    }
-
-    fn integrity_check(&self) -> Result<(), StoreError> {
-        self.store.integrity_check()
-    }
-
-    fn truncate_log(&self) -> Result<(), StoreError> {
-        self.store.truncate_log()
-    }
-
-    fn close(&self) -> Result<(), StoreError> {
-        self.store.close()
     }
 }
 

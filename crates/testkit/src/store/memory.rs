@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use strongroom_store::{Batch, BatchOutcome, CommitError, GroupCommit, Op, Row, Store, StoreError, check};
 
 use super::fault::{Call, Fault, FaultPlan, FaultRates};
+use super::interruption::Interruption;
 
 /// Rows in memory with the semantics of [`Store`], and faults by order or by seed.
 ///
@@ -18,6 +19,7 @@ pub struct MemoryStore {
     process: Arc<Mutex<Process>>,
     /// Held by a group from its first look at the rows to its last change of them.
     committing: Arc<Mutex<()>>,
+    interruption: Arc<Interruption>,
 }
 
 /// What outlives the process.
@@ -112,6 +114,16 @@ impl MemoryStore {
         // A group of the old process either got through, or finds that its process is dead.
         let _group = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         Self { disk: Arc::clone(&self.disk), ..Self::default() }
+    }
+
+    /// Once the next row whose address begins so has been read, this happens before anybody goes on.
+    pub fn after_reading(&self, prefix: &str, what: impl FnOnce() + Send + 'static) {
+        self.interruption.plan(prefix, what);
+    }
+
+    /// Whether what was to happen after a reading has not happened yet.
+    pub fn is_to_be_interrupted(&self) -> bool {
+        self.interruption.is_planned()
     }
 
     pub fn counters(&self) -> Counters {
@@ -224,7 +236,9 @@ impl Store for MemoryStore {
     fn get(&self, address: &str) -> Result<Option<Row>, StoreError> {
         check::address(address)?;
         self.enter_read(Call::Get)?;
-        Ok(self.disk().rows.get(address).cloned())
+        let row = self.disk().rows.get(address).cloned();
+        self.interruption.happen(address);
+        Ok(row)
     }
 
     fn scan(

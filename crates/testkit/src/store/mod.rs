@@ -1,6 +1,7 @@
 //! A store in memory that fails as it is told.
 
 mod fault;
+mod interruption;
 mod memory;
 
 pub use fault::{Call, Fault, FaultRates};
