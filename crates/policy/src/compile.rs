@@ -58,8 +58,9 @@ impl KeyPolicy {
         Ok(Self { statements, walks })
     }
 
-    /// How often a decision may have to walk over a text of the request, whatever its length: with several stars in a
-    /// pattern, or for a pair of the encryption context. So whoever has long texts can tell what a decision may cost.
+    /// How often a decision may have to walk over a text, whatever its length, or over an encryption context: for a pattern
+    /// with several stars or a variable, and for each value that the context's pairs are compared with. So whoever has long
+    /// texts can tell what a decision may cost.
     pub fn walks(&self) -> usize {
         self.walks
     }
@@ -112,7 +113,16 @@ impl IdentityPolicy {
 }
 
 fn walks_of(statements: &[CompiledStatement]) -> usize {
-    statements.iter().flat_map(|statement| &statement.conditions).map(Condition::walks).sum()
+    let walks = |statement: &CompiledStatement| {
+        let of_resources = match &statement.resources {
+            ResourceMatcher::Any => 0,
+            ResourceMatcher::Patterns(Negatable::Not(patterns) | Negatable::Only(patterns)) => {
+                patterns.iter().filter(|pattern| pattern.walks()).count()
+            }
+        };
+        of_resources + statement.conditions.iter().map(Condition::walks).sum::<usize>()
+    };
+    statements.iter().map(walks).sum()
 }
 
 impl From<Statement> for CompiledStatement {

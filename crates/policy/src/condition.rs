@@ -11,7 +11,7 @@ use strongroom_types::Timestamp;
 
 use crate::document::Effect;
 use crate::glob::{ArnPattern, LastText, Pattern};
-use crate::key::{ConditionKey, ContextKey};
+use crate::key::{ConditionKey, ContextKey, Known};
 use crate::scalar::{Network, decimal, instant, whole_number};
 use crate::value::{Facts, Value, ValueText};
 
@@ -86,18 +86,23 @@ struct Tally {
 impl Condition {
     /// How often it may have to walk over what it asks about.
     pub(crate) fn walks(&self) -> usize {
-        // Each pair's name is looked at.
-        let of_key = usize::from(matches!(self.key, ConditionKey::EncryptionContext(_)));
-        let of_values = match &self.test {
-            Test::Compare { operand: Operand::Arn(patterns), .. } => {
-                patterns.iter().filter(|pattern| pattern.walks()).count()
-            }
-            Test::Compare { operand: Operand::Text(patterns), .. } => {
-                patterns.iter().filter(|pattern| pattern.walks()).count()
-            }
-            Test::Compare { .. } | Test::Null { .. } => 0,
+        let operand = match &self.test {
+            Test::Compare { operand, .. } => Some(operand),
+            Test::Null { .. } => None,
         };
-        of_key + of_values
+        let is_of_context = matches!(
+            self.key,
+            ConditionKey::EncryptionContext(_) | ConditionKey::Known(Known::EncryptionContextKeys)
+        );
+        if is_of_context {
+            // There may be as many pairs as fit a request: each is looked at, and each of them by each value.
+            return 1 + operand.map_or(0, Operand::len);
+        }
+        match operand {
+            Some(Operand::Arn(patterns)) => patterns.iter().filter(|pattern| pattern.walks()).count(),
+            Some(Operand::Text(patterns)) => patterns.iter().filter(|pattern| pattern.walks()).count(),
+            Some(_) | None => 0,
+        }
     }
 
     /// Whether it holds, in a statement of this effect.
@@ -137,6 +142,18 @@ impl Condition {
 }
 
 impl Operand {
+    fn len(&self) -> usize {
+        match self {
+            Self::Arn(values) => values.len(),
+            Self::Binary(values) => values.len(),
+            Self::Bool(values) => values.len(),
+            Self::Date(_, values) => values.len(),
+            Self::Ip(values) => values.len(),
+            Self::Number(_, values) => values.len(),
+            Self::Text(values) => values.len(),
+        }
+    }
+
     fn passes<'f>(&self, value: Value<'f>, negated: bool, facts: &dyn Facts, last: &LastText<'f>) -> bool {
         match self.matches(value, facts, last) {
             Matched::No => negated,

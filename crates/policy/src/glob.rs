@@ -105,9 +105,10 @@ impl Pattern {
         Ok(builder.finish())
     }
 
-    /// Whether a text may have to be walked over: of several stars, the place of each depends on the one before.
+    /// Whether a text may have to be walked over: of several stars, the place of each depends on the one before; and what a
+    /// variable stands for is looked for.
     pub(crate) fn walks(&self) -> bool {
-        self.after_stars.len() > 1
+        self.after_stars.len() > 1 || !self.variables.is_empty()
     }
 
     /// Whether every text matches.
@@ -137,18 +138,16 @@ impl Pattern {
         facts: &dyn Facts,
         last: &LastText<'f>,
     ) -> Option<bool> {
-        // With one star or none the walk is as short; with a variable there may be no answer at all.
-        if self.walks() && self.variables.is_empty() && !self.may_match(last.letters(text)) {
+        if self.can_be_spared() && !last.letters(text).has_all_of(self.letters) {
             return Some(false);
         }
         self.matches(text.as_bytes(), facts)
     }
 
-    fn may_match(&self, letters: Letters) -> bool {
-        match self.case {
-            Case::Exact => letters.has_all_of(self.letters),
-            Case::Ignored => letters.folded().has_all_of(self.letters),
-        }
+    /// With one star or none the walk is as short; with a variable there may be no answer at all; and no operator that
+    /// ignores case has stars.
+    fn can_be_spared(&self) -> bool {
+        self.after_stars.len() > 1 && self.variables.is_empty() && self.case == Case::Exact
     }
 
     /// Whether the text matches a pattern that is known to have no variables; one that has some matches nothing.

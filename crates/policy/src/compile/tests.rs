@@ -120,21 +120,34 @@ fn statements_of_identity_policies_have_their_sids() {
 
 #[test]
 fn only_what_walks_over_a_text_is_counted() {
-    let walks = |condition: &str| {
+    let walks = |resource: &str, condition: &str| {
         let text = format!(
-            r#"{{"Statement":{{"Effect":"Deny","Principal":"*","Action":"kms:*","Resource":"*a*b*","Condition":{{{condition}}}}}}}"#
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Deny","Principal":"*","Action":"kms:*",
+                "Resource":[{resource}],"Condition":{{{condition}}}}}}}"#
         );
         KeyPolicy::parse(&text).unwrap().walks()
     };
-    for (condition, expected) in [
-        (r#""StringEquals":{"aws:UserAgent":["*a*b*","a"]}"#, 0),
-        (r#""StringLike":{"aws:UserAgent":["a*","*","*a","a?b"]}"#, 0),
-        (r#""StringLike":{"aws:UserAgent":["*a*","a*b*","*a"]}"#, 2),
-        (r#""ArnLike":{"aws:PrincipalArn":["arn:*:iam::1:x*y*","arn:*:iam:*:*:x"]}"#, 1),
-        (r#""Null":{"aws:UserAgent":"true"},"Bool":{"aws:SecureTransport":"true"}"#, 0),
-        (r#""StringLike":{"kms:EncryptionContext:a":["a","*a*"],"aws:username":"*b*"}"#, 3),
+    for (resource, condition, expected) in [
+        (r#""*""#, "", 0),
+        (r#""*a*b*","*""#, "", 0),
+        (r#""arn:*:key/a""#, "", 0),
+        (r#""arn:*:key/*","arn:*a*b""#, "", 2),
+        (r#""*""#, r#""StringEquals":{"aws:UserAgent":["*a*b*","a"]}"#, 0),
+        (r#""*""#, r#""StringLike":{"aws:UserAgent":["a*","*","*a","a?b"]}"#, 0),
+        (r#""*""#, r#""StringLike":{"aws:UserAgent":["*a*","a*b*","*a"]}"#, 2),
+        (r#""*""#, r#""StringEquals":{"aws:username":["${kms:EncryptionContext:a}","a"]}"#, 1),
+        (r#""*""#, r#""ArnLike":{"aws:PrincipalArn":["arn:*:iam::1:x*y*","arn:*:iam:*:*:x"]}"#, 1),
+        (r#""*""#, r#""Null":{"aws:UserAgent":"true"},"Bool":{"aws:SecureTransport":"true"}"#, 0),
+        (r#""*""#, r#""Null":{"kms:EncryptionContext:a":"true"}"#, 1),
+        (r#""*""#, r#""StringEquals":{"kms:EncryptionContext:a":["a","b"],"aws:username":"b"}"#, 3),
+        (r#""*""#, r#""ForAnyValue:StringEquals":{"kms:EncryptionContextKeys":["a","b","c"]}"#, 4),
+        (
+            r#""*""#,
+            r#""NumericEquals":{"kms:EncryptionContext:a":[1,2]},"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}"#,
+            3,
+        ),
     ] {
-        assert_eq!(walks(condition), expected, "{condition}");
+        assert_eq!(walks(resource, condition), expected, "{resource} {condition}");
     }
     let policies = |session| IdentityPolicies {
         identity: vec![identity_walking(1), identity_walking(2)],
