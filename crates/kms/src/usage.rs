@@ -3,9 +3,12 @@
 //! Source: AWS KMS API reference, GetKeyLastUsage. What counts as a use stands at each operation that is one; how uses are
 //! kept is the pipeline's.
 
+use std::sync::Arc;
+
 use strongroom_audit::Value;
 use strongroom_pipeline::{
-    Check, Checks, Done, Fault, Key, Kind, Operation, Permit, Reader, RequestFacts, Targets, World,
+    Check, Checks, Done, Fault, Key, Kind, Operation, Permit, Reader, RequestFacts, Targets, UsageError,
+    World,
 };
 use strongroom_policy::Action;
 use strongroom_records::{KeyUse, TrackedOperation};
@@ -21,7 +24,8 @@ pub(crate) struct GetKeyLastUsage;
 /// A key and its last use.
 pub(crate) struct Usage {
     key: Key,
-    last: Option<KeyUse>,
+    /// What could not be read is told to those alone who may know the answer.
+    last: Result<Option<KeyUse>, Arc<UsageError>>,
     since: Timestamp,
 }
 
@@ -35,7 +39,7 @@ impl Operation for GetKeyLastUsage {
     fn targets(request: &Self::Request, reader: &mut Reader<'_>) -> Result<Targets<Usage>, Fault> {
         let key = lookup::find(reader, &request.key_id, Accept::KeysOnly, Action::GetKeyLastUsage)?;
         let checks = Checks::one(Check::key(Action::GetKeyLastUsage, &key));
-        let last = reader.last_use(&key).map_err(Fault::internal)?;
+        let last = reader.last_use(&key).map_err(Arc::new);
         let since = reader.tracked_since(&key);
         Ok(Targets { rows: Usage { key, last, since }, checks })
     }
@@ -46,6 +50,7 @@ impl Operation for GetKeyLastUsage {
 
     fn run(permit: &Permit<Self>, _: &World<'_>) -> Result<Done<Self::Reply>, Fault> {
         let Usage { key, last, since } = permit.rows();
+        let last = last.as_ref().map_err(|error| Fault::internal(Arc::clone(error)))?;
         Ok(Done::reply(GetKeyLastUsageReply {
             key_id: Some(key.key_id().to_string()),
             key_last_usage: Some(last.map(wire_use).unwrap_or_default()),

@@ -332,6 +332,23 @@ fn a_row_that_cannot_be_trusted_refuses_what_needs_it() {
 }
 
 #[test]
+fn who_may_not_ask_is_not_told_that_a_row_is_bad() {
+    let deployment = Deployment::new();
+    let statement = json!([
+        { "Effect": "Allow", "Principal": root_of(OWNER), "NotAction": "kms:GetKeyLastUsage", "Resource": "*" },
+    ]);
+    let policy = json!({ "Version": "2012-10-17", "Statement": statement }).to_string();
+    let key_id = deployment.create_key_with(ROOT, json!({ "Policy": policy }));
+    deployment.encrypt(ROOT, &key_id, b"x");
+    deployment.write_uses();
+    let denied = Err("AccessDeniedException".to_owned());
+    assert_eq!(end(&deployment, &key_id, "GetKeyLastUsage"), denied);
+    let address = format!("key-usage/{US}/{key_id}");
+    deployment.store.tamper(|rows| rows.get_mut(&address).unwrap().value.push(0));
+    assert_eq!(end(&deployment, &key_id, "GetKeyLastUsage"), denied);
+}
+
+#[test]
 fn uses_stay_in_memory_as_long_as_they_cannot_be_written() {
     let deployment = Deployment::new();
     let key_id = deployment.create_key(ROOT);
