@@ -16,8 +16,9 @@ use strongroom_records::{AccessKeyRow, AccountRow, Loaded, PrincipalRow, Records
 use strongroom_types::limits::{ACCESS_KEYS_PER_PRINCIPAL_MAX, SCAN_ROWS_MAX};
 use strongroom_types::{AccessKeyId, AccountId, Timestamp, UniqueId};
 
-use crate::assembly::{AskPassphrase, NewCredential, Places, io_at};
+use crate::assembly::{AskPassphrase, Places, io_at};
 use crate::credentials_file::{CredentialsDraft, PROFILE_OPERATOR, PROFILE_ROOT, names_access_key};
+use crate::initialise::NewCredential;
 use crate::offline::{Offline, OfflineError};
 
 /// Whose access keys are meant.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use strongroom_types::limits::CREDENTIALS_FILE_BYTES_MAX;
 use zeroize::Zeroizing;
 
-use crate::assembly::NewCredential;
+use crate::initialise::NewCredential;
 
 /// The account's root user.
 pub(crate) const PROFILE_ROOT: &str = "default";

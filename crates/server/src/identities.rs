@@ -25,9 +25,10 @@ use strongroom_types::limits::{
 };
 use strongroom_types::{AccountId, Tag, TagKey, TagValue, UniqueId, UniqueIdKind};
 
-use crate::assembly::{AskPassphrase, NewCredential, Places, io_at};
+use crate::assembly::{AskPassphrase, Places, io_at};
 use crate::credentials::{access_key_rows, every_row};
 use crate::credentials_file::CredentialsDraft;
+use crate::initialise::NewCredential;
 use crate::offline::{Offline, OfflineError};
 
 /// Why a file of identities was not applied.

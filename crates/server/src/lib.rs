@@ -29,6 +29,7 @@ mod handle;
 mod hardening;
 mod http2;
 mod identities;
+mod initialise;
 mod jobs;
 mod listen;
 mod logging;
@@ -36,6 +37,7 @@ mod metrics;
 mod offline;
 mod refusal;
 mod regions;
+mod registration;
 mod run;
 mod secure;
 mod seed;
@@ -49,9 +51,7 @@ mod unseal;
 mod watch;
 
 pub use admin::Health;
-pub use assembly::{
-    AskPassphrase, AssemblyError, NewCredential, NewDeployment, Opened, Places, initialise, read_passphrase,
-};
+pub use assembly::{AskPassphrase, AssemblyError, Opened, Places, read_passphrase};
 pub use attestation::RootFilesError;
 pub use backup::{BackedUp, BackupError, BackupHeader, Restored, backup, restore};
 pub use config::{
@@ -64,6 +64,7 @@ pub use freshness::{Finding, Freshness};
 pub use handle::Service;
 pub use hardening::{CallsError, ConfineError, HardeningError, PrivilegesError, harden, raise_open_files};
 pub use identities::{IdentitiesError, apply_identities, list_identities};
+pub use initialise::{NewCredential, NewDeployment, initialise};
 pub use listen::{ListenError, Listeners};
 pub use logging::{LogFile, LoggingError, start_logging};
 pub use metrics::{Metrics, Recorder};

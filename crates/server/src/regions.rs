@@ -7,10 +7,9 @@ use strongroom_audit::Value;
 use strongroom_records::{DomainKeyRow, Records, RowScope, Writes};
 use strongroom_types::{Env, RegionName};
 
-use crate::assembly::{
-    AskPassphrase, AssemblyError, Places, Sealed, known_partition, open_root, part, read_root,
-};
+use crate::assembly::{AskPassphrase, AssemblyError, Places, Sealed, open_root, part, read_root};
 use crate::env::SystemEnv;
+use crate::initialise::known_partition;
 use crate::offline::{Offline, OfflineError, record};
 
 /// Makes the region's domain key and its rows, in one batch. The next `serve` serves it.

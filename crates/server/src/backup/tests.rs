@@ -8,8 +8,9 @@ use strongroom_testkit::scratch::ScratchDirectory;
 use strongroom_types::{AccountId, RegionName};
 
 use super::*;
-use crate::assembly::{NewCredential, NewDeployment, Places, initialise};
+use crate::assembly::Places;
 use crate::env::SystemEnv;
+use crate::initialise::{NewCredential, NewDeployment, initialise};
 use crate::offline::Offline;
 
 /// A deployment, its backup, and room beside them.
