@@ -463,7 +463,7 @@ fn settled(looks: &[(u64, u64)]) -> Option<u64> {
 }
 
 fn is_internal(told: &Told) -> bool {
-    told.result.as_ref().is_err_and(|error| error == "KMSInternal")
+    told.result.as_ref().is_err_and(|error| matches!(error.as_str(), "InternalFailure" | "KMSInternal"))
 }
 
 pub(crate) fn new_key(answer: &Value) -> String {

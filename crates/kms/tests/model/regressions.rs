@@ -35,3 +35,17 @@ fn a_record_whose_row_could_not_be_deleted_is_not_recorded_again() {
         ],
     );
 }
+
+/// STS says in its own way that the caller's credential cannot be read.
+#[test]
+fn a_crashed_store_is_told_in_the_words_of_each_protocol() {
+    replay(
+        Setup { engine: Memory, seed: 76_495_282_534_375, cached_rows_max: 1000 },
+        &[
+            Fail(Call::CommitGroup, 0, Fault::CrashBeforeSync),
+            Ask(OwnerUs, CreateAlias(Named(4), Id(2))),
+            Pass(9, 1440),
+            Ask(OperatorUs, GetCallerIdentity),
+        ],
+    );
+}
