@@ -73,8 +73,11 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def new_server(tmp_path_factory):
-    """Makes servers that a module may stop, kill or fill as it likes; not yet initialised."""
+def new_server(request, tmp_path_factory):
+    """Makes servers that a module may stop, kill or fill as it likes; not yet initialised.
+
+    They are gone when the module ends, unless a test has failed: then what it left can be looked at.
+    """
     made = []
 
     def make(regions=(REGION,), account=ACCOUNT) -> Server:
@@ -83,7 +86,7 @@ def new_server(tmp_path_factory):
 
     yield make
     for target in made:
-        target.close()
+        target.close() if request.session.testsfailed else target.discard()
 
 
 @pytest.fixture(scope="session")

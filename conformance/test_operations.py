@@ -75,8 +75,8 @@ class Sealed(Server):
 
 
 @pytest.fixture
-def sealed(tmp_path_factory, account, passphrase):
-    target = Sealed(tmp_path_factory.mktemp("sealed"), account, [REGION])
+def sealed(tmp_path, account, passphrase):
+    target = Sealed(tmp_path, account, [REGION])
     arguments = ["--account", account, "--region", REGION, "--passphrase-file", str(passphrase)]
     done = run("init", *target.directories(), *arguments)
     assert done.returncode == 0, done.stderr

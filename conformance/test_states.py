@@ -146,7 +146,7 @@ def test_operation_answers_as_the_table_says(kms, second_key, alias_name, row, s
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize(
-    "at, name", enumerate(["cancel_key_deletion", "disable_key", "enable_key", "schedule_key_deletion"])
+    "at, name", list(enumerate(["cancel_key_deletion", "disable_key", "enable_key", "schedule_key_deletion"]))
 )
 def test_event_leads_where_the_table_says(kms, at, name, state):
     key, *_ = in_state(kms, state)
