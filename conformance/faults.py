@@ -11,6 +11,7 @@ import errno
 import mmap
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from server import REPOSITORY, Server, expect
@@ -19,6 +20,7 @@ SOURCE = Path(__file__).resolve().parent / "faults" / "disk.c"
 PROBE = SOURCE.with_name("probe.c")
 MAGIC = 0x6469736B66617531
 RULES, ALWAYS = 8, 0
+HALT_SECONDS_MAX = 10
 
 
 class Call(enum.IntEnum):
@@ -43,7 +45,9 @@ class _Control(ctypes.Structure):
     _fields_ = [
         ("magic", ctypes.c_uint64),
         ("position", ctypes.c_uint64),
-        ("reserved", ctypes.c_uint64 * 6),
+        ("halted", ctypes.c_uint64),
+        ("inside", ctypes.c_uint64),
+        ("reserved", ctypes.c_uint64 * 4),
         ("rules", _Rule * RULES),
         ("calls", ctypes.c_uint64 * len(File) * len(Call)),
     ]
@@ -110,6 +114,18 @@ class Disk:
         """Lifts every fault."""
         for rule in self._control.rules:
             rule.armed = 0
+
+    def kill(self, server: Server) -> None:
+        """Kills the server's process between two calls: within one it would leave a trace that is not of its files."""
+        self._control.halted = 1
+        deadline = time.monotonic() + HALT_SECONDS_MAX
+        while True:
+            time.sleep(0.001)  # longer than a processor keeps a store to itself
+            if not self._control.inside:
+                break
+            expect(time.monotonic() < deadline, "a call on the disk does not end")
+        server.kill()
+        self._control.halted = 0
 
     def position(self) -> int:
         """How long the trace is: what is in the trace by now had been done when this was asked."""

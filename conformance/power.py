@@ -197,6 +197,13 @@ class Replay:
             with os.fdopen(descriptor, "wb") as out:
                 out.write(content)
 
+    def differs(self) -> list[Path]:
+        """Files of the process that are not as the trace has them by now; none if nothing has happened since. Without what
+        the trace does not see: writes through a mapping, and the room that the reserve takes."""
+        is_seen = lambda path: not path.name.endswith("-shm") and path.name != "reserve"  # noqa: E731
+        files = {path: file for path, file in self._names.items() if file and is_seen(path)}
+        return [path for path, file in files.items() if path.read_bytes() != file.seen]
+
     def moments(self, mark: str, flag: int | None = None) -> list[int]:
         """The positions just before all entries of one kind."""
         found, at = [], 0

@@ -40,10 +40,12 @@ class Login:
     token: str | None = None
 
 
-def free_port() -> int:
-    """A port below the kernel's ephemeral range, so that no outgoing connection of a test takes it meanwhile."""
+def free_port(*taken: int) -> int:
+    """A port below the kernel's ephemeral range, so that no outgoing connection of a test takes it meanwhile; none of `taken`."""
     for _ in range(200):
         port = random.randrange(12_000, 32_000)
+        if port in taken:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -88,7 +90,7 @@ class Server:
         self.log_path = home / "stderr.log"
         self.stdout_path = home / "stdout.log"
         self.port = free_port()
-        self.admin_port = free_port()
+        self.admin_port = free_port(self.port)
         self.scheme = "http"
         self.process: subprocess.Popen | None = None
         # For the processes of this server alone, such as what `faults.py` loads into them.

@@ -94,6 +94,7 @@ def cut_and_look(home: Path, disk: Disk, server: Server, account: Account, begun
         after = laid_out(replay, server, position, place)
         torn += survives(after, account, position, dice)
         shutil.rmtree(place)  # kept only where something was lost
+    assert replay.differs() == [], "the trace is not of these files: the tests above have shown nothing"
     replay.close()
     return torn
 
@@ -116,11 +117,11 @@ def test_acknowledged_survives_a_power_cut(request, tmp_path, dice):
                 server.terminate()
                 assert server.wait() == 0, server.log()
             else:
-                server.kill()
+                disk.kill(server)
         server.start(("--config", str(home / "small.toml")))
         with Load(server, account, seed=dice.randrange(1 << 32)):
             account.wait_for(ANSWERS)
-        server.kill()
+        disk.kill(server)
         torn += cut_and_look(home, disk, server, account, begun, request.config.getoption("--power-cuts"), dice)
         shutil.rmtree(home)
     print(f"{torn} torn tails")
@@ -156,7 +157,7 @@ def test_acknowledged_survives_failing_syncs_and_then_a_power_cut(request, tmp_p
             account.wait_for(ANSWERS // 8)
             disk.works()
             account.wait_for(ANSWERS // 4)
-        server.kill()
+        disk.kill(server)
         assert set(account.refusals()) <= {(500, "KMSInternalException")}, account.refusals()
         cut_and_look(home, disk, server, account, begun, request.config.getoption("--power-cuts"), dice)
         shutil.rmtree(home)
@@ -181,7 +182,7 @@ def test_a_checkpoint_that_failed_is_made_again_from_the_beginning(tmp_path, dic
         synced = disk.calls(Call.SYNC, File.DATABASE)
         account.wait_until(lambda: disk.calls(Call.SYNC, File.DATABASE) > synced + 1)
         account.wait_for(50)
-    server.kill()
+    disk.kill(server)
     assert account.refusals() == {}, "a checkpoint is nobody's request"
     for number in range(3):
         # The dice also say which pages the failed sync has brought to the disk.
@@ -200,7 +201,7 @@ def test_a_disk_that_lies_is_found_out(tmp_path, dice):
         account.wait_for(50)
         disk.fail(Call.SYNC, [File.JOURNAL, File.LOG], times=ALWAYS, manner=Manner.LIED)
         account.wait_for(200)
-    server.kill()
+    disk.kill(server)
     with pytest.raises(AssertionError):
         cut_and_look(tmp_path, disk, server, account, begun, 1, dice)
 

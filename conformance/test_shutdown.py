@@ -68,7 +68,8 @@ def test_init_with_a_malformed_account_or_region_is_refused(new_server):
 
 
 def test_second_serve_on_the_same_data_is_refused(running):
-    ports = ["--listen", f"127.0.0.1:{free_port()}", "--admin-listen", f"127.0.0.1:{free_port()}"]
+    port = free_port()
+    ports = ["--listen", f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{free_port(port)}"]
     serve_refused(running, arguments=["serve", *running.directories(), *ports])
     assert running.is_ready()
     client(running, REGION).list_keys()

@@ -52,7 +52,8 @@ struct rule {
 };
 
 struct control {
-    uint64_t magic, position, reserved[6];
+    /* `halted`: no further call is begun. `inside`: one is being done and told to the trace. */
+    uint64_t magic, position, halted, inside, reserved[4];
     struct rule rules[RULES];
     uint64_t calls[KINDS][CLASSES];
 };
@@ -105,6 +106,28 @@ static void *next(const char *name) {
     void *found = dlsym(RTLD_NEXT, name);
     if (!found) give_up(name);
     return found;
+}
+
+/*
+ * What is done and what the trace tells of it are one: a process that were killed in between would leave a trace that is
+ * not of its files. So whoever kills it halts it first, and waits until nobody is inside.
+ */
+static void enter(void) {
+    pthread_mutex_lock(&lock);
+    __atomic_store_n(&control->inside, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&control->halted, __ATOMIC_SEQ_CST)) return;
+    __atomic_store_n(&control->inside, 0, __ATOMIC_SEQ_CST);
+    for (;;) pause();
+}
+
+static void leave(void) {
+    __atomic_store_n(&control->inside, 0, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&lock);
+}
+
+/* A process that ends by itself must not end threads in between either: from here on none enters. */
+__attribute__((destructor)) static void end(void) {
+    pthread_mutex_lock(&lock);
 }
 
 static void append(char mark, uint8_t flag, const char *name, uint64_t inode, uint64_t offset, uint64_t length,
@@ -192,7 +215,7 @@ static int open_ours(const char *path, int flags, mode_t mode) {
     int existed = !stat(path, &before), failed = errno;
     enum class class = existed && S_ISDIR(before.st_mode) ? DIRECTORY : class_of(path);
     enum manner manner;
-    pthread_mutex_lock(&lock);
+    enter();
     int error = fault(OPEN, class, &manner);
     int fd = error ? -1 : real_open(path, flags, mode);
     if (fd < 0) {
@@ -207,7 +230,7 @@ static int open_ours(const char *path, int flags, mode_t mode) {
         else if (flags & O_TRUNC && before.st_size)
             append('T', 0, NULL, after.st_ino, 0, 0, NULL, 0);
     }
-    pthread_mutex_unlock(&lock);
+    leave();
     if (fd < 0) errno = failed;
     return fd;
 }
@@ -228,18 +251,18 @@ int open(const char *path, int flags, ...) __attribute__((alias("open64")));
 int close(int fd) {
     struct open_file *file = file_of(fd);
     if (!file) return real_close(fd);
-    pthread_mutex_lock(&lock);
+    enter();
     file->is_ours = 0;
     int result = real_close(fd);
-    pthread_mutex_unlock(&lock);
+    leave();
     return result;
 }
 
 static int fails_to_read(struct open_file *file) {
     enum manner manner;
-    pthread_mutex_lock(&lock);
+    enter();
     int error = fault(READ, file->class, &manner);
-    pthread_mutex_unlock(&lock);
+    leave();
     errno = error;
     return error;
 }
@@ -261,7 +284,7 @@ static int is_zero(const char *data, size_t size) {
 /* Writes at `offset`, or at the file's own place if that is negative. */
 static ssize_t write_ours(struct open_file *file, int fd, const void *data, size_t size, off_t offset) {
     enum manner manner = REFUSED;
-    pthread_mutex_lock(&lock);
+    enter();
     int error = fault(WRITE, file->class, &manner);
     size_t wanted = !error || manner == DONE_ANYWAY ? size : manner == HALF ? size / 2 : 0;
     ssize_t done = 0;
@@ -275,7 +298,7 @@ static ssize_t write_ours(struct open_file *file, int fd, const void *data, size
         int zero = is_zero(data, (size_t)done);
         append('W', (uint8_t)zero, NULL, file->inode, (uint64_t)at, (uint64_t)done, data, zero ? 0 : (size_t)done);
     }
-    pthread_mutex_unlock(&lock);
+    leave();
     /* A short write is no error; whoever goes on writing meets the next call's fate. */
     if (error && manner == HALF && done > 0) return done;
     errno = error ? error : failed;
@@ -301,21 +324,21 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
 
 static int sync_ours(struct open_file *file) {
     enum manner manner = REFUSED;
-    pthread_mutex_lock(&lock);
+    enter();
     int error = fault(SYNC, file->class, &manner);
     uint64_t token = ++tokens, inode = file->inode;
     uint8_t is_directory = file->class == DIRECTORY;
     append('B', is_directory, is_directory ? file->name : NULL, inode, token, 0, NULL, 0);
-    pthread_mutex_unlock(&lock);
+    leave();
     /*
      * What a cut undoes is undone in the trace, so the disk under this one is not troubled. It would not be the same
      * from machine to machine either: a sync takes a millisecond here, in which other calls go on as they would.
      */
     usleep(1000);
     int is_done = !error || manner == DONE_ANYWAY;
-    pthread_mutex_lock(&lock);
+    enter();
     append('E', (uint8_t)is_done, NULL, inode, token, 0, NULL, 0);
-    pthread_mutex_unlock(&lock);
+    leave();
     errno = error;
     return error && manner != LIED ? -1 : 0;
 }
@@ -334,14 +357,14 @@ int ftruncate64(int fd, off_t size) {
     struct open_file *file = file_of(fd);
     if (!file) return real_ftruncate(fd, size);
     enum manner manner = REFUSED;
-    pthread_mutex_lock(&lock);
+    enter();
     int error = fault(TRUNCATE, file->class, &manner), result = -1;
     if (!error) {
         result = real_ftruncate(fd, size);
         error = result ? errno : 0;
         if (!result && file->class != INDEX) append('T', 0, NULL, file->inode, (uint64_t)size, 0, NULL, 0);
     }
-    pthread_mutex_unlock(&lock);
+    leave();
     errno = error;
     return result;
 }
@@ -350,7 +373,7 @@ int ftruncate64(int fd, off_t size) {
 static int on_name(enum kind kind, const char *path, const char *to, mode_t mode) {
     enum manner manner = REFUSED;
     struct stat status;
-    pthread_mutex_lock(&lock);
+    enter();
     int error = fault(kind, class_of(to ? to : path), &manner), result = -1;
     if (!error) {
         result = kind == RENAME ? real_rename(path, to) : kind == UNLINK ? real_unlink(path) : real_mkdir(path, mode);
@@ -363,7 +386,7 @@ static int on_name(enum kind kind, const char *path, const char *to, mode_t mode
     } else if (!result) {
         append(kind == UNLINK ? 'U' : 'M', 0, path, 0, 0, 0, NULL, 0);
     }
-    pthread_mutex_unlock(&lock);
+    leave();
     errno = error;
     return result;
 }
