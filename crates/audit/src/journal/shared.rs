@@ -27,6 +27,9 @@ use crate::stats::Stats;
 // A place must hold a bare event, and a record of any size must fit a claim.
 const _: () = assert!(AUDIT_PLACE_BYTES > RECORD_FRAME_BYTES && AUDIT_RECORD_BYTES_MAX > AUDIT_PLACE_BYTES);
 
+/// Records that may wait for company do so until they are as many as this part of the operations that still compute.
+const COMPANY_SHARE: u64 = 2;
+
 const OPEN: u8 = 0;
 const FAILING: u8 = 1;
 const CLOSED: u8 = 2;
@@ -67,7 +70,7 @@ pub(crate) struct Pending {
     /// Nothing is taken any more.
     is_closed: bool,
     writer_waits: bool,
-    /// The writer has patient records only, and waits for one that is not.
+    /// The writer has patient records only, and waits for more of them.
     writer_keeps_company: bool,
 }
 
@@ -288,18 +291,24 @@ impl Shared {
         mut pending: MutexGuard<'p, Pending>,
         at_most: Duration,
     ) -> MutexGuard<'p, Pending> {
-        let may_wait = |pending: &Pending| {
-            !pending.is_closing
-                && pending.hurried == 0
-                && self.computing.load(Ordering::SeqCst) > self.processors
-        };
-        if !may_wait(&pending) {
+        if !self.may_wait(&pending) {
             return pending;
         }
         pending.writer_keeps_company = true;
-        let mut pending = self.gather(pending, at_most, may_wait);
+        let mut pending = self.gather(pending, at_most, |pending| self.may_wait(pending));
         pending.writer_keeps_company = false;
         pending
+    }
+
+    /// Whether the records that are there may wait for those of operations that still compute. They do while these are more
+    /// than the processors, and more than twice those that wait: so the wait adds to the time that operations spend in the
+    /// queue before the processors, but not as much again.
+    fn may_wait(&self, pending: &Pending) -> bool {
+        let computing = self.computing.load(Ordering::SeqCst);
+        !pending.is_closing
+            && pending.hurried == 0
+            && computing > self.processors
+            && pending.records < computing as u64 / COMPANY_SHARE
     }
 
     /// Lets more records come while they may, no longer than `at_most`.
@@ -427,7 +436,7 @@ impl Shared {
     }
 
     fn wake_writer(&self, pending: MutexGuard<'_, Pending>) {
-        let writer_waits = pending.writer_waits || (pending.writer_keeps_company && pending.hurried > 0);
+        let writer_waits = pending.writer_waits || (pending.writer_keeps_company && !self.may_wait(&pending));
         drop(pending);
         if writer_waits {
             self.work.notify_one();

@@ -32,10 +32,11 @@ const GATHER_RECORDS: u64 = 8;
 const GATHER_DIVISOR: u32 = 2;
 const GATHER_AT_MOST: Duration = Duration::from_millis(1);
 /// Records that may wait for company ([`Computing`]) do so for no longer than so many times of what writing the last group
-/// took, so that syncs take a fifth of the time at most.
+/// took, which leaves syncs a thirtieth of the time at most, and no longer than this.
 ///
 /// [`Computing`]: crate::journal::Computing
-const COMPANY_FACTOR: u32 = 4;
+const COMPANY_FACTOR: u32 = 32;
+const COMPANY_AT_MOST: Duration = Duration::from_millis(4);
 /// A journal that is being closed does not try for ever.
 const CLOSING_ATTEMPTS_MAX: u32 = 8;
 
@@ -81,7 +82,7 @@ impl Writer {
         loop {
             let at_most = (self.last_took / GATHER_DIVISOR).min(GATHER_AT_MOST);
             let gathering = Gathering {
-                in_company: self.last_took.saturating_mul(COMPANY_FACTOR).min(GATHER_AT_MOST),
+                in_company: self.last_took.saturating_mul(COMPANY_FACTOR).min(COMPANY_AT_MOST),
                 for_loops: (last_records >= GATHER_RECORDS).then_some(at_most),
             };
             let due = CheckpointDue {
