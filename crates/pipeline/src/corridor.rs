@@ -3,19 +3,22 @@
 //! [`Corridor::receive`]: open the trail, authenticate, name the operation. [`Visit::walk`]: decode, decide and run, commit,
 //! record, answer. Each stage does its one thing; read top to bottom.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Method;
-use strongroom_audit::{EventKind, JournalError, Place, Value};
+use strongroom_audit::{EventKind, Place, Synced, Value};
 use strongroom_records::{
     Address, CommitError, KeyUse, OutboxRow, RecordsError, Seen, TrackedOperation, Writes,
 };
 use strongroom_types::{RequestId, Timestamp, limits};
-use strongroom_wire::{self as wire, ErrorKind, FromBody, StsOperation, WireError, WireReply, WireRequest};
+use strongroom_wire::{self as wire, ErrorKind, FromBody, StsOperation, WireReply, WireRequest};
 
 use crate::arrival::{Answer, Arrival};
 use crate::authenticate::{AuthenticationError, Authenticator};
+use crate::beside::{Settle, beside};
 use crate::caller::Caller;
 use crate::decide::{About, Place as Where, Ran, decide_and_run};
 use crate::facts::Setting;
@@ -24,6 +27,7 @@ use crate::operation::{Done, Kind, Operation, Weight};
 use crate::parts::Parts;
 use crate::protocol::{Protocol, has_content_type};
 use crate::record::{Beginning, End, event, with_recipient};
+use crate::recorded::{Recorded, unrecorded};
 use crate::stranger;
 use crate::turns::Turns;
 
@@ -74,6 +78,39 @@ pub struct Visit {
     time: Timestamp,
 }
 
+/// What is answered after an attempt.
+enum Conclusion<Reply> {
+    Change(Change<Reply>),
+    Recorded(Recorded),
+}
+
+/// What an operation wants written.
+struct Change<Reply> {
+    about: About,
+    done: Done<Reply>,
+    seen: Vec<Seen>,
+}
+
+impl<Reply> Settle for (Visit, Conclusion<Reply>) {
+    fn poll_settled(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.1 {
+            Conclusion::Recorded(recorded) => recorded.poll_settled(context),
+            Conclusion::Change(_) => Poll::Ready(()),
+        }
+    }
+}
+
+impl<Reply> Settle for (Visit, Ran<Reply>) {
+    fn poll_settled(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+/// An operation panicked; what it said is in the log.
+#[derive(Debug, thiserror::Error)]
+#[error("the operation panicked")]
+struct Panicked;
+
 impl Corridor {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self { authenticator: Authenticator::new(), parts, turns: Turns::default() })
@@ -115,7 +152,7 @@ impl Corridor {
             Visit { arrival, caller, corridor, is_patient, operation, place, protocol, request_id, time };
         match named {
             Ok(named) => Ok((visit, named)),
-            Err(fault) => Err(visit.refused(fault, None, &About::default(), true).await),
+            Err(fault) => Err(visit.refused(fault, None, &About::default(), true).durable().await),
         }
     }
 }
@@ -147,33 +184,70 @@ fn named_operation(arrival: &Arrival, protocol: Protocol) -> Result<Named, Fault
 impl Visit {
     /// Walks one operation to its answer.
     pub async fn walk<Op: Operation>(mut self) -> Answer {
-        let read_only = Op::KIND == Kind::Read;
         let request = match Op::Request::from_body(&self.arrival.body) {
             Ok(request) => Arc::new(request),
-            Err(error) => return self.refused(error.into(), None, &About::default(), read_only).await,
+            Err(error) => {
+                let read_only = Op::KIND == Kind::Read;
+                return self.refused(error.into(), None, &About::default(), read_only).durable().await;
+            }
         };
-        let Ran { about, result } = self.attempt::<Op>(&request).await;
+        match self.attempt::<Op>(&request) {
+            Some(ran) => match self.concluded::<Op>(&request, ran) {
+                Conclusion::Recorded(recorded) => recorded.durable().await,
+                // Boxed, so that the futures of operations that only read stay small.
+                Conclusion::Change(change) => Box::pin(self.change::<Op>(&request, change)).await,
+            },
+            // Boxed, so that the futures of light operations stay small.
+            None => Box::pin(self.walk_beside::<Op>(request)).await,
+        }
+    }
+
+    /// Walks an operation that computes or reads for long. Its record is appended where it ran, so that its event loop is
+    /// woken once: when that is durable.
+    async fn walk_beside<Op: Operation>(mut self, request: Arc<Op::Request>) -> Answer {
+        self.is_patient = true;
+        let asked = Arc::clone(&request);
+        let concluded = self.beside(move |visit| {
+            let ran = visit.attempt_beside::<Op>(&asked);
+            visit.concluded::<Op>(&asked, ran)
+        });
+        match concluded.await {
+            Ok((_, Conclusion::Recorded(recorded))) => recorded.durable().await,
+            Ok((visit, Conclusion::Change(change))) => visit.change::<Op>(&request, change).await,
+            Err(answer) => answer,
+        }
+    }
+
+    /// What is answered after an attempt: at once, or when a change is committed.
+    fn concluded<Op: Operation>(
+        &mut self,
+        request: &Op::Request,
+        Ran { about, result }: Ran<Op::Reply>,
+    ) -> Conclusion<Op::Reply> {
         match result {
-            Err(fault) => self.refused(fault, Some(Op::parameters(&request)), &about, read_only).await,
-            Ok((done, _)) if done.writes.is_empty() => self.answered::<Op>(&request, done, &about).await,
-            // Boxed, so that the futures of operations that only read stay small.
-            Ok((done, seen)) => Box::pin(self.change::<Op>(&request, done, seen, about)).await,
+            Err(fault) => {
+                let read_only = Op::KIND == Kind::Read;
+                Conclusion::Recorded(self.refused(fault, Some(Op::parameters(request)), &about, read_only))
+            }
+            Ok((done, _)) if done.writes.is_empty() => {
+                Conclusion::Recorded(self.answered::<Op>(request, done, &about))
+            }
+            Ok((done, seen)) => Conclusion::Change(Change { about, done, seen }),
         }
     }
 
     /// Commits what an operation wants written, with its record, if all that its decision saw still holds. Otherwise the
     /// decision is taken again.
     async fn change<Op: Operation>(
-        &mut self,
+        mut self,
         request: &Arc<Op::Request>,
-        mut done: Done<Op::Reply>,
-        mut seen: Vec<Seen>,
-        mut about: About,
+        change: Change<Op::Reply>,
     ) -> Answer {
+        let Change { mut about, mut done, mut seen } = change;
         let mut turn = None;
         for attempt in 1..=limits::DECISION_ATTEMPTS_MAX {
             if done.writes.is_empty() {
-                return self.answered::<Op>(request, done, &about).await;
+                return self.answered::<Op>(request, done, &about).durable().await;
             }
             // Whoever has a turn is not overtaken.
             let taken = if turn.is_none() { self.taken(&done.writes, &seen) } else { None };
@@ -188,10 +262,7 @@ impl Visit {
                         }
                         Err(CommitError::Conflict { address }) => address,
                         Err(error) => {
-                            let parameters = Op::parameters(request);
-                            return self
-                                .refused(Fault::internal(error), Some(parameters), &about, false)
-                                .await;
+                            return self.unchanged::<Op>(Fault::internal(error), request, &about).await;
                         }
                     }
                 }
@@ -203,16 +274,27 @@ impl Visit {
             if attempt == limits::DECISION_ATTEMPTS_MAX {
                 break;
             }
-            let ran = self.attempt::<Op>(request).await;
+            let ran = match self.attempt::<Op>(request) {
+                Some(ran) => ran,
+                None => {
+                    let asked = Arc::clone(request);
+                    match self.beside(move |visit| visit.attempt_beside::<Op>(&asked)).await {
+                        Ok((visit, ran)) => {
+                            self = visit;
+                            ran
+                        }
+                        Err(answer) => return answer,
+                    }
+                }
+            };
             about = ran.about;
             (done, seen) = match ran.result {
                 Ok(ran) => ran,
-                Err(fault) => return self.refused(fault, Some(Op::parameters(request)), &about, false).await,
+                Err(fault) => return self.unchanged::<Op>(fault, request, &about).await,
             };
         }
         let message = "Too many concurrent changes. Reduce the frequency of your calls.";
-        let fault = Fault::new(ErrorKind::Throttling, message);
-        self.refused(fault, Some(Op::parameters(request)), &about, false).await
+        self.unchanged::<Op>(Fault::new(ErrorKind::Throttling, message), request, &about).await
     }
 
     /// Refuses an operation that is routed but not built: after authentication, with its request checked.
@@ -221,54 +303,67 @@ impl Visit {
             Ok(_) => fault,
             Err(error) => error.into(),
         };
-        self.refused(fault, None, &About::default(), true).await
+        self.refused(fault, None, &About::default(), true).durable().await
     }
 
-    async fn attempt<Op: Operation>(&mut self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
+    /// Attempts an operation here, if it is not one of those that take long.
+    fn attempt<Op: Operation>(&self, request: &Arc<Op::Request>) -> Option<Ran<Op::Reply>> {
         // A document takes about a millisecond to verify.
-        if Op::weight(request) == Weight::Light && Op::recipient(request).is_none() {
-            let (parts, setting) = (&self.corridor.parts, Setting::new(&self.arrival, self.time));
-            if let Some(ran) =
-                decide_and_run::<Op>(parts, &self.caller, &setting, request, Where::OnEventLoop)
-            {
-                return ran;
-            }
+        if Op::weight(request) == Weight::Heavy || Op::recipient(request).is_some() {
+            return None;
         }
-        self.is_patient = true;
-        // Boxed, so that the futures of light operations stay small.
-        Box::pin(self.attempt_beside::<Op>(request)).await
+        let setting = Setting::new(&self.arrival, self.time);
+        decide_and_run::<Op>(&self.corridor.parts, &self.caller, &setting, request, Where::OnEventLoop)
     }
 
-    async fn attempt_beside<Op: Operation>(&self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
-        let (corridor, caller) = (Arc::clone(&self.corridor), self.caller.clone());
-        let request = Arc::clone(request);
+    /// Attempts any operation, on a thread that may take its time.
+    fn attempt_beside<Op: Operation>(&self, request: &Arc<Op::Request>) -> Ran<Op::Reply> {
         let setting = Setting::new(&self.arrival, self.time);
-        let Setting { text_bytes_max, is_secure, source, time, user_agent } = setting;
-        let user_agent = user_agent.cloned();
-        let computing = corridor.parts.journal.computing();
-        let run = move || {
-            let _computing = computing;
-            let user_agent = user_agent.as_ref();
-            let setting = Setting { text_bytes_max, is_secure, source, time, user_agent };
-            decide_and_run::<Op>(&corridor.parts, &caller, &setting, &request, Where::BesideEventLoops)
-        };
-        let ran = tokio::task::spawn_blocking(run).await;
+        let (parts, caller) = (&self.corridor.parts, &self.caller);
+        // What panics leaves nothing behind that is read again: rows and the request are not written to.
+        let ran = panic::catch_unwind(AssertUnwindSafe(|| {
+            decide_and_run::<Op>(parts, caller, &setting, request, Where::BesideEventLoops)
+        }));
         let failed = |fault| Ran { about: About::default(), result: Err(fault) };
         match ran {
             Ok(Some(ran)) => ran,
             // Beside the event loops everything can be told.
             Ok(None) => failed(Fault::internal(RecordsError::Overloaded)),
-            Err(error) => failed(Fault::internal(error)),
+            Err(_) => failed(Fault::internal(Panicked)),
         }
     }
 
-    /// The end of an operation that changed nothing: its record is synced before the answer leaves.
-    async fn answered<Op: Operation>(
+    /// Does something for the request beside the event loops. An `Err` is a finished answer.
+    async fn beside<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&mut Self) -> T + Send + 'static,
+    ) -> Result<(Self, T), Answer>
+    where
+        (Self, T): Settle,
+    {
+        let Self { operation, protocol, request_id, .. } = self;
+        let computing = self.corridor.parts.journal.computing();
+        let run = move || {
+            let _computing = computing;
+            let mut visit = self;
+            let done = work(&mut visit);
+            (visit, done)
+        };
+        beside(run).await.ok_or_else(|| {
+            // It has left an abandoned record when it was dropped.
+            let fault = Fault::internal(Panicked);
+            log_fault(&fault, request_id, operation);
+            protocol.refusal(request_id, operation, fault.error())
+        })
+    }
+
+    /// The end of an operation that changed nothing.
+    fn answered<Op: Operation>(
         &mut self,
         request: &Op::Request,
         done: Done<Op::Reply>,
         about: &About,
-    ) -> Answer {
+    ) -> Recorded {
         let end = End {
             additional: with_recipient(done.additional_data, about),
             keys: &about.keys,
@@ -278,10 +373,8 @@ impl Visit {
             response_elements: done.response_elements,
             ..End::default()
         };
-        match self.record(end, Op::TRACKED).await {
-            Ok(()) => self.success(&done.reply),
-            Err(error) => unrecorded(self.protocol, self.request_id, self.operation, &error),
-        }
+        let synced = self.record(end, Op::TRACKED);
+        Recorded { answer: self.success(&done.reply), protocol: self.protocol, synced }
     }
 
     /// The end of an operation whose change is committed: its record is in the outbox row of that commit.
@@ -291,13 +384,13 @@ impl Visit {
     }
 
     /// The end of an operation that was refused: that is recorded and synced like anything else.
-    async fn refused(
+    fn refused(
         &mut self,
         fault: Fault,
         parameters: Option<Vec<(&'static str, Value<'_>)>>,
         about: &About,
         read_only: bool,
-    ) -> Answer {
+    ) -> Recorded {
         log_fault(&fault, self.request_id, self.operation);
         let end = End {
             additional: with_recipient(Vec::new(), about),
@@ -307,16 +400,24 @@ impl Visit {
             read_only,
             ..End::default()
         };
-        match self.record(end, None).await {
-            Ok(()) => self.protocol.refusal(self.request_id, self.operation, fault.error()),
-            Err(error) => unrecorded(self.protocol, self.request_id, self.operation, &error),
-        }
+        let synced = self.record(end, None);
+        let answer = self.protocol.refusal(self.request_id, self.operation, fault.error());
+        Recorded { answer, protocol: self.protocol, synced }
     }
 
-    /// Appends the record at the reserved place and waits until it is durable. If it is the record of a use, that counts from
-    /// now on.
-    async fn record(&mut self, end: End<'_>, tracked: Option<TrackedOperation>) -> Result<(), JournalError> {
-        let Some(place) = self.place.take() else { return Ok(()) };
+    /// The end of an operation that would have changed something and was refused after it had been allowed.
+    async fn unchanged<Op: Operation>(
+        &mut self,
+        fault: Fault,
+        request: &Op::Request,
+        about: &About,
+    ) -> Answer {
+        self.refused(fault, Some(Op::parameters(request)), about, false).durable().await
+    }
+
+    /// Appends the record at the reserved place. If it is the record of a use, that counts from now on.
+    fn record(&mut self, end: End<'_>, tracked: Option<TrackedOperation>) -> Option<Synced> {
+        let place = self.place.take()?;
         let is_patient = self.is_patient;
         let ticket = self.with_beginning(|beginning| {
             let keys = end.keys;
@@ -327,7 +428,7 @@ impl Visit {
             let last = KeyUse { operation, at, event_id, request_id };
             self.corridor.parts.usage.append(keys, last, append)
         });
-        ticket.synced().await.map(|_| ())
+        Some(ticket.synced())
     }
 
     /// Adds the sealed record to what is written: change and record become true together.
@@ -422,27 +523,6 @@ impl Drop for Visit {
             drop(self.with_beginning(|beginning| place.append(&event(EventKind::Abandoned, beginning, end))));
         }
     }
-}
-
-/// The one answer that is not recorded: there is nowhere to record it.
-fn unrecorded(
-    protocol: Protocol,
-    request_id: RequestId,
-    operation: &'static str,
-    error: &JournalError,
-) -> Answer {
-    tracing::error!(
-        request = %request_id,
-        operation,
-        error = error as &dyn std::error::Error,
-        "refused: the audit journal cannot be written"
-    );
-    let message = "The audit journal cannot be written. The request can be retried.".to_owned();
-    protocol.refusal(
-        request_id,
-        operation,
-        &WireError { kind: ErrorKind::KmsInternal, message: Some(message) },
-    )
 }
 
 fn log_fault(fault: &Fault, request_id: RequestId, operation: &'static str) {

@@ -139,6 +139,25 @@ fn a_panic_beside_the_event_loop_is_an_internal_fault_and_recorded() {
 }
 
 #[test]
+fn what_works_beside_the_event_loop_is_recorded_also_if_nobody_waits_for_it() {
+    let house = House::new();
+    let key_id = house.create_key(None);
+    let arrival = Draft::heavy(&house, &key_id).signed();
+    let corridor = Arc::clone(&house.corridor);
+    house.wait(async {
+        tokio::select! {
+            biased;
+            _ = walk(corridor, arrival) => panic!("answered before its work can have been told of"),
+            () = std::future::ready(()) => {}
+        }
+    });
+    let site = house.close();
+    let [event] = &site.events()[..] else { panic!("{:?}", site.events()) };
+    assert_eq!((event.kind, &*event.name, &event.failure), (EventKind::ApiCall, "GetPublicKey", &None));
+    assert_eq!(event.resources.len(), 1);
+}
+
+#[test]
 fn a_key_row_that_cannot_be_read_refuses_the_request_and_is_recorded() {
     let house = House::new();
     let (bad, good) = (house.create_key(None), house.create_key(None));
