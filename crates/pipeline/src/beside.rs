@@ -17,13 +17,21 @@ pub(crate) trait Settle {
 }
 
 /// Resolves when what the work left behind is settled. `None`: the work panicked, or was never begun.
-#[must_use = "the work is done in any case, but nobody learns what came of it"]
+///
+/// If this is dropped, work that has not begun is dropped with it, and all that it holds; what has begun goes on.
+#[must_use = "work that has not begun is dropped with this"]
 pub(crate) struct Beside<T>(Arc<Mutex<Desk<T>>>);
 
 /// Between the thread that works and its caller.
-enum Desk<T> {
-    /// With the caller's waker, once it has begun to wait.
-    Working(Option<Waker>),
+struct Desk<T> {
+    state: State<T>,
+    /// The caller's, once it has begun to wait.
+    waker: Option<Waker>,
+}
+
+enum State<T> {
+    Queued(Box<dyn FnOnce() -> T + Send>),
+    Working,
     Left(T),
     /// There is nothing more to come.
     Empty,
@@ -32,25 +40,35 @@ enum Desk<T> {
 /// The desk, as the thread that works has it.
 struct Worker<T>(Arc<Mutex<Desk<T>>>);
 
-/// Does `work` on a thread beside the event loops, also if nobody waits for it any more.
+/// Does `work` on a thread beside the event loops.
 pub(crate) fn beside<T: Settle + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Beside<T> {
-    let desk = Arc::new(Mutex::new(Desk::Working(None)));
+    let desk = Arc::new(Mutex::new(Desk { state: State::Queued(Box::new(work)), waker: None }));
     let worker = Worker(Arc::clone(&desk));
     // Its end is told by the desk.
-    drop(tokio::task::spawn_blocking(move || worker.leave(work())));
+    drop(tokio::task::spawn_blocking(move || worker.work()));
     Beside(desk)
 }
 
 impl<T: Settle> Worker<T> {
-    fn leave(self, mut left: T) {
+    fn work(self) {
+        let mut desk = lock(&self.0);
+        let State::Queued(work) = mem::replace(&mut desk.state, State::Working) else {
+            desk.state = State::Empty;
+            return;
+        };
+        drop(desk);
+        self.leave(work());
+    }
+
+    fn leave(&self, mut left: T) {
         let mut desk = lock(&self.0);
         // Who has not begun to wait looks by itself.
-        let Desk::Working(waker) = &mut *desk else { return };
-        let waker = waker.take();
-        let settled = waker.filter(|waker| left.poll_settled(&mut Context::from_waker(waker)).is_ready());
-        *desk = Desk::Left(left);
+        let waker = desk.waker.clone();
+        let is_settled = |waker: &Waker| left.poll_settled(&mut Context::from_waker(waker)).is_ready();
+        let is_settled = waker.as_ref().is_some_and(is_settled);
+        desk.state = State::Left(left);
         drop(desk);
-        if let Some(waker) = settled {
+        if let Some(waker) = waker.filter(|_| is_settled) {
             waker.wake();
         }
     }
@@ -59,13 +77,16 @@ impl<T: Settle> Worker<T> {
 impl<T> Drop for Worker<T> {
     fn drop(&mut self) {
         let mut desk = lock(&self.0);
-        if let Desk::Working(waker) = &mut *desk {
-            let waker = waker.take();
-            *desk = Desk::Empty;
-            drop(desk);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+        if matches!(desk.state, State::Left(_)) {
+            return;
+        }
+        let state = mem::replace(&mut desk.state, State::Empty);
+        let waker = desk.waker.take();
+        drop(desk);
+        // What it holds tells of its end before its caller does.
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }
@@ -75,13 +96,26 @@ impl<T> Future for Beside<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut desk = lock(&self.0);
-        match mem::replace(&mut *desk, Desk::Empty) {
-            Desk::Working(_) => {
-                *desk = Desk::Working(Some(context.waker().clone()));
+        match mem::replace(&mut desk.state, State::Empty) {
+            state @ (State::Queued(_) | State::Working) => {
+                desk.state = state;
+                desk.waker = Some(context.waker().clone());
                 Poll::Pending
             }
-            Desk::Left(left) => Poll::Ready(Some(left)),
-            Desk::Empty => Poll::Ready(None),
+            State::Left(left) => Poll::Ready(Some(left)),
+            State::Empty => Poll::Ready(None),
+        }
+    }
+}
+
+impl<T> Drop for Beside<T> {
+    fn drop(&mut self) {
+        let mut desk = lock(&self.0);
+        desk.waker = None;
+        if !matches!(desk.state, State::Working) {
+            let state = mem::replace(&mut desk.state, State::Empty);
+            drop(desk);
+            drop(state);
         }
     }
 }
@@ -243,16 +277,46 @@ mod tests {
     }
 
     #[test]
-    fn work_is_done_also_if_nobody_waits() {
+    fn work_that_has_begun_is_done_also_if_nobody_waits() {
         let runtime = runtime();
         let _context = runtime.enter();
-        let (done, end) = mpsc::channel();
-        let (go, work) = held(move || {
+        let ((begun, is_begun), (done, is_done), (go, may_go)) =
+            (mpsc::channel(), mpsc::channel(), mpsc::channel());
+        let work = beside(move || {
+            begun.send(()).unwrap();
+            let _: Result<(), _> = may_go.recv();
             done.send(()).unwrap();
             Later::default()
         });
+        is_begun.recv().unwrap();
         drop(work);
         drop(go);
-        assert_eq!(end.recv(), Ok(()));
+        assert_eq!(is_done.recv(), Ok(()));
+    }
+
+    #[test]
+    fn work_that_has_not_begun_is_dropped_with_its_caller() {
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let _context = runtime.enter();
+        // The only thread is taken.
+        let (go, first) = held(Later::default);
+        let held_by_work = Arc::new(());
+        let (also, is_begun) = (Arc::clone(&held_by_work), Arc::new(AtomicUsize::new(0)));
+        let begun = Arc::clone(&is_begun);
+        let mut second = beside(move || {
+            begun.fetch_add(1, Ordering::SeqCst);
+            drop(also);
+            Later::default()
+        });
+        assert!(Caller::new().poll(&mut second).is_pending());
+        drop(second);
+        assert_eq!(Arc::strong_count(&held_by_work), 1);
+        drop(go);
+        // Waits until the thread has had its turn at both.
+        let third = held(Later::default).1;
+        while Arc::strong_count(&third.0) > 1 || Arc::strong_count(&first.0) > 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(is_begun.load(Ordering::SeqCst), 0);
     }
 }

@@ -204,8 +204,7 @@ impl Visit {
 
     /// Walks an operation that computes or reads for long. Its record is appended where it ran, so that its event loop is
     /// woken once: when that is durable.
-    async fn walk_beside<Op: Operation>(mut self, request: Arc<Op::Request>) -> Answer {
-        self.is_patient = true;
+    async fn walk_beside<Op: Operation>(self, request: Arc<Op::Request>) -> Answer {
         let asked = Arc::clone(&request);
         let concluded = self.beside(move |visit| {
             let ran = visit.attempt_beside::<Op>(&asked);
@@ -346,11 +345,13 @@ impl Visit {
         let run = move || {
             let _computing = computing;
             let mut visit = self;
+            visit.is_patient = true;
             let done = work(&mut visit);
             (visit, done)
         };
         beside(run).await.ok_or_else(|| {
-            // It has left an abandoned record when it was dropped.
+            // What panics in an attempt is caught there; this is a panic behind it, or the end of the process. The visit has been
+            // dropped, and has left an abandoned record if it had none.
             let fault = Fault::internal(Panicked);
             log_fault(&fault, request_id, operation);
             protocol.refusal(request_id, operation, fault.error())

@@ -9,7 +9,8 @@
 //!
 //! - an operation runs only with a [`Permit`], which holds the very rows that the decision saw and is minted in one place;
 //! - an answer leaves only after its record is durable: in the journal, or in the outbox row of the batch that made a
-//!   change true; a request that is dropped or panics leaves an *abandoned* record, unless what it asked for goes on without it;
+//!   change true; a request that is dropped or panics leaves an *abandoned* record; one that only reads and runs
+//!   beside the event loops when it is dropped runs to its end, and leaves the record of that;
 //! - a change is committed only if every row its decision saw is unchanged; otherwise the decision is taken again.
 //!
 //! What the service does by itself ([`Job`]) takes the same corridor from the rows to the record, by a road of its own

@@ -26,6 +26,7 @@ impl Recorded {
     pub(crate) async fn durable(self) -> Answer {
         let Self { answer, protocol, synced } = self;
         let Some(synced) = synced else { return answer };
+        // INVARIANT: this may have been seen ready already (`poll_settled`); a `Synced` says the same each time.
         match synced.await {
             Ok(_) => answer,
             Err(error) => unrecorded(protocol, answer.request_id, answer.operation, &error),

@@ -1,12 +1,15 @@
 //! Operations that change nothing: their record is on the disk before their answer leaves.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use common::requests::{Draft, PLAINTEXT, PLAINTEXT_BASE64, assert_refused, assert_success};
 use common::{House, ROOT, SECRET, account, operations, walk};
 use strongroom_audit::{EventKind, IdentityKind, Parameters};
+use strongroom_types::KeyId;
 
 fn contains(bytes: &[u8], needle: &str) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
@@ -138,23 +141,62 @@ fn a_panic_beside_the_event_loop_is_an_internal_fault_and_recorded() {
     assert_eq!(event.failure.as_ref().unwrap().code, "KMSInternalException");
 }
 
-#[test]
-fn what_works_beside_the_event_loop_is_recorded_also_if_nobody_waits_for_it() {
-    let house = House::new();
-    let key_id = house.create_key(None);
-    let arrival = Draft::heavy(&house, &key_id).signed();
-    let corridor = Arc::clone(&house.corridor);
+/// Lets a heavy request begin, as far as reading its key, drops it there, and lets what it began go on.
+fn dropped_while_it_runs(house: &House, key_id: &KeyId) {
+    let ((begun, is_begun), (go, may_go)) = (mpsc::channel(), mpsc::channel());
+    house.site.store.after_reading("key/", move || {
+        begun.send(()).unwrap();
+        let _: Result<(), _> = may_go.recv();
+    });
+    let (corridor, arrival) = (Arc::clone(&house.corridor), Draft::heavy(house, key_id).signed());
     house.wait(async {
         tokio::select! {
             biased;
-            _ = walk(corridor, arrival) => panic!("answered before its work can have been told of"),
-            () = std::future::ready(()) => {}
+            _ = walk(corridor, arrival) => panic!("answered before it went on"),
+            () = async { is_begun.recv().unwrap() } => {}
         }
     });
+    drop(go);
+}
+
+#[test]
+fn what_runs_beside_the_event_loop_is_recorded_also_if_nobody_waits_for_it() {
+    let house = House::new();
+    let key_id = house.create_key(None);
+    // Nothing is cached: the key is read.
+    let house = House::open(house.close(), true);
+    dropped_while_it_runs(&house, &key_id);
     let site = house.close();
     let [event] = &site.events()[..] else { panic!("{:?}", site.events()) };
     assert_eq!((event.kind, &*event.name, &event.failure), (EventKind::ApiCall, "GetPublicKey", &None));
     assert_eq!(event.resources.len(), 1);
+}
+
+#[test]
+fn what_has_not_begun_beside_the_event_loop_is_abandoned_at_once() {
+    let house = House::new();
+    let key_id = house.create_key(None);
+    let ((begun, is_begun), (go, may_go)) = (mpsc::channel(), mpsc::channel());
+    let appended = house.journal.appended();
+    house.wait(async {
+        // The only thread is taken.
+        drop(tokio::task::spawn_blocking(move || {
+            begun.send(()).unwrap();
+            let _: Result<(), _> = may_go.recv();
+        }));
+        is_begun.recv().unwrap();
+        let (corridor, arrival) = (Arc::clone(&house.corridor), Draft::heavy(&house, &key_id).signed());
+        tokio::select! {
+            biased;
+            _ = walk(corridor, arrival) => panic!("answered before it can have begun"),
+            () = std::future::ready(()) => {}
+        }
+    });
+    assert_eq!(house.journal.appended(), appended + 1);
+    drop(go);
+    let site = house.close();
+    let [event] = &site.events()[..] else { panic!("{:?}", site.events()) };
+    assert_eq!((event.kind, &*event.name), (EventKind::Abandoned, "GetPublicKey"));
 }
 
 #[test]

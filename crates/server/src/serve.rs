@@ -52,6 +52,8 @@ const ADMIN_TIMEOUTS: Timeouts =
     Timeouts { body: Duration::from_secs(5), header: Duration::from_secs(5), idle: Duration::from_secs(75) };
 /// Answers about health take no time; there is little to wait for.
 const ADMIN_GRACE: Duration = Duration::from_millis(500);
+/// How long the end waits for what computes beside the event loops: making an RSA key of 4096 bits takes a second at most.
+const HEAVY_GRACE: Duration = Duration::from_secs(3);
 
 /// What the server is made of.
 pub struct Parts<S> {
@@ -302,8 +304,8 @@ fn run<T: Serve>(
     let _stop_others = StopOnDrop(settings.stop.clone());
     runtime.block_on(accept(listener, settings, served, share));
     // Ends what is left: dropping a request's future is what tells the service that it was abandoned. Work on blocking
-    // threads cannot be ended from outside, and is not waited for.
-    runtime.shutdown_background();
+    // threads cannot be ended from outside; it is waited for, so that it is recorded, but not for ever.
+    runtime.shutdown_timeout(HEAVY_GRACE);
 }
 
 fn join(thread: JoinHandle<()>) -> Result<(), ServeError> {

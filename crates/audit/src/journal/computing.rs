@@ -2,7 +2,7 @@
 //!
 //! Where private keys work, the processors are what everybody waits for, and a sync for each signature, with the answer that
 //! follows it, takes a good part of one away from the next. So the record of an operation that computed for long may wait for
-//! company: as long as more of them compute than there are processors, so that a sync would only be in their way, and at least
+//! company: as long as more of them compute than there are processors, so that a sync would only be in their way, and more than
 //! twice as many as wait; no longer than some milliseconds; and only while no other record waits. Whoever computes alone, or
 //! beside idle processors, waits for nobody.
 
@@ -73,9 +73,20 @@ mod tests {
     #[test]
     fn record_that_is_half_as_many_as_compute_waits_for_nobody() {
         let shared = shared();
-        let _computing = computing::<3>(&shared);
+        let _computing = computing::<4>(&shared);
         append(&shared, 1, Haste::Patient);
-        assert_eq!(taken_in_company(&shared, FOR_EVER), Some(1));
+        append(&shared, 2, Haste::Patient);
+        assert_eq!(taken_in_company(&shared, FOR_EVER), Some(2));
+    }
+
+    #[test]
+    fn wait_ends_also_when_some_end_without_a_record() {
+        let shared = shared();
+        let mut computing = Vec::from(computing::<8>(&shared));
+        append(&shared, 1, Haste::Patient);
+        append(&shared, 2, Haste::Patient);
+        append(&shared, 3, Haste::Patient);
+        assert_eq!(while_gathering(&shared, || computing.truncate(6)), Some(3));
     }
 
     #[test]

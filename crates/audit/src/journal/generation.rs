@@ -4,6 +4,9 @@
 //! a few event loops must be woken, and waking a task of another thread costs a system call. So the writer wakes *one*
 //! task per thread; that one, when it is polled (or dropped), wakes its neighbours, which costs nothing on the same
 //! thread.
+//!
+//! A thread beside an event loop may begin to wait in the name of that loop's tasks. Then they stand together under that
+//! thread, and one of them is woken for it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -270,6 +273,24 @@ mod tests {
         let there = thread::scope(|scope| scope.spawn(|| three(&generation)).join().unwrap());
         generation.complete(Outcome::Synced);
         assert_eq!((woken(&here), woken(&there)), (1, 1));
+    }
+
+    #[test]
+    fn those_who_stand_under_another_thread_are_woken_by_their_herald() {
+        for is_polled in [true, false] {
+            let generation = Generation::new(Outcome::Pending);
+            let waiters = thread::scope(|scope| scope.spawn(|| three(&generation)).join().unwrap());
+            generation.complete(Outcome::Synced);
+            let counters = waiters.each_ref().map(|(_, counter)| Arc::clone(counter));
+            let [first, second, third] = waiters;
+            let mut herald =
+                [first, second, third].into_iter().find(|(_, counter)| counter.count() == 1).unwrap();
+            if is_polled {
+                assert!(matches!(poll(&mut herald.0, &herald.1), Poll::Ready(Ok(_))));
+            }
+            drop(herald);
+            assert!(counters.iter().all(|counter| counter.count() == 1));
+        }
     }
 
     #[test]

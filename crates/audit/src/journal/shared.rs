@@ -27,9 +27,6 @@ use crate::stats::Stats;
 // A place must hold a bare event, and a record of any size must fit a claim.
 const _: () = assert!(AUDIT_PLACE_BYTES > RECORD_FRAME_BYTES && AUDIT_RECORD_BYTES_MAX > AUDIT_PLACE_BYTES);
 
-/// Records that may wait for company do so until they are as many as this part of the operations that still compute.
-const COMPANY_SHARE: u64 = 2;
-
 const OPEN: u8 = 0;
 const FAILING: u8 = 1;
 const CLOSED: u8 = 2;
@@ -271,8 +268,13 @@ impl Shared {
 
     /// It does no more.
     pub(crate) fn end_computing(&self) {
-        if self.computing.fetch_sub(1, Ordering::SeqCst) == self.processors + 1 {
-            self.end_gathering();
+        self.computing.fetch_sub(1, Ordering::SeqCst);
+        if self.is_gathering.load(Ordering::SeqCst) {
+            let pending = self.lock();
+            if pending.writer_keeps_company && !self.may_wait(&pending) {
+                drop(pending);
+                self.work.notify_one();
+            }
         }
     }
 
@@ -301,14 +303,14 @@ impl Shared {
     }
 
     /// Whether the records that are there may wait for those of operations that still compute. They do while these are more
-    /// than the processors, and more than twice those that wait: so the wait adds to the time that operations spend in the
-    /// queue before the processors, but not as much again.
+    /// than the processors, and more than twice as many as the records: so the wait adds to the time that operations spend in
+    /// the queue before the processors, but not as much again.
     fn may_wait(&self, pending: &Pending) -> bool {
         let computing = self.computing.load(Ordering::SeqCst);
         !pending.is_closing
             && pending.hurried == 0
             && computing > self.processors
-            && pending.records < computing as u64 / COMPANY_SHARE
+            && pending.records.saturating_mul(2) < computing as u64
     }
 
     /// Lets more records come while they may, no longer than `at_most`.

@@ -32,7 +32,7 @@ const GATHER_RECORDS: u64 = 8;
 const GATHER_DIVISOR: u32 = 2;
 const GATHER_AT_MOST: Duration = Duration::from_millis(1);
 /// Records that may wait for company ([`Computing`]) do so for no longer than so many times of what writing the last group
-/// took, which leaves syncs a thirtieth of the time at most, and no longer than this.
+/// took, and no longer than this. On a fast disk a sync is cheap, and long waits are not worth it.
 ///
 /// [`Computing`]: crate::journal::Computing
 const COMPANY_FACTOR: u32 = 32;

@@ -214,7 +214,7 @@ impl House {
             strangers: Arc::clone(&strangers),
             usage: Arc::clone(&usage),
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
         Self {
             site,
             corridor,
