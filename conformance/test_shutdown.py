@@ -1,5 +1,6 @@
 """Starting, stopping, and what is refused before a server starts."""
 
+import json
 import os
 import socket
 import stat
@@ -223,6 +224,38 @@ def test_sigterm_under_load_loses_nothing_that_was_acknowledged(new_server):
     kms = client(target, REGION)
     listed = {entry["KeyId"] for page in kms.get_paginator("list_keys").paginate() for entry in page["Keys"]}
     assert set(acknowledged) <= listed
+
+
+def test_sigterm_records_what_it_ends_without_grace(new_server):
+    """Of keys that take long to make some are being made, and the others wait for their turn."""
+    target = new_server().init()
+    settings = target.home / "strongroom.toml"
+    settings.write_text("shutdown_grace_secs = 0\n")
+    target.start(extra=("--config", str(settings)))
+    kms = client(target, REGION)
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    asked, answered = 24, []
+
+    def work():
+        try:
+            answered.append(kms.generate_data_key_pair_without_plaintext(KeyId=key, KeyPairSpec="RSA_3072"))
+        except (BotoCoreError, ClientError):
+            pass
+
+    threads = [threading.Thread(target=work) for _ in range(asked)]
+    for thread in threads:
+        thread.start()
+    is_in = lambda: target.metric("strongroom_requests_open") >= asked - len(answered)  # noqa: E731
+    target.wait_for("all requests are in the server's hands", is_in)
+    assert target.stop() == 0, target.log()
+    for thread in threads:
+        thread.join(timeout=30)
+    records = [json.loads(line) for line in run("audit", *target.directories()).stdout.splitlines()]
+    of_pairs = [r for r in records if r["eventName"] == "GenerateDataKeyPairWithoutPlaintext"]
+    abandoned = [r for r in of_pairs if r.get("additionalEventData", {}).get("abandoned")]
+    assert len(of_pairs) == asked
+    assert len(answered) < asked and abandoned, "the server was ended too late for this test"
+    assert len(answered) <= asked - len(abandoned)
 
 
 def test_second_start_serves_what_the_first_made(new_server):

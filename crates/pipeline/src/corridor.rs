@@ -406,7 +406,7 @@ impl Visit {
         Recorded { answer, protocol: self.protocol, synced }
     }
 
-    /// The end of an operation that would have changed something and was refused after it had been allowed.
+    /// The end of an operation that would have changed something, and does not although it had been allowed.
     async fn unchanged<Op: Operation>(
         &mut self,
         fault: Fault,

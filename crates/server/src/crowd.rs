@@ -75,6 +75,11 @@ impl Crowd {
         waiting.iter().take(count).map(|(_, task)| task.abort()).count()
     }
 
+    /// Ends all of them, whatever they do.
+    pub(crate) fn end_all(&self) {
+        self.lock().all.values().for_each(|member| member.task.abort());
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Members> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,6 +143,10 @@ mod tests {
             assert_eq!(ended.try_recv(), Ok(3));
             assert_eq!(crowd.end_waiting(later + 2 * LOOK_INTERVAL), 0);
             assert_eq!(crowd.lock().all.len(), 1);
+            crowd.end_all();
+            yield_now().await;
+            assert_eq!(ended.try_recv(), Ok(1));
+            assert_eq!(crowd.lock().all.len(), 0);
         });
     }
 

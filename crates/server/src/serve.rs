@@ -52,8 +52,9 @@ const ADMIN_TIMEOUTS: Timeouts =
     Timeouts { body: Duration::from_secs(5), header: Duration::from_secs(5), idle: Duration::from_secs(75) };
 /// Answers about health take no time; there is little to wait for.
 const ADMIN_GRACE: Duration = Duration::from_millis(500);
-/// How long the end waits for what computes beside the event loops: making an RSA key of 4096 bits takes a second at most.
-const HEAVY_GRACE: Duration = Duration::from_secs(3);
+/// How long the end waits for what computes beside the event loops, so that it is recorded. Making an RSA key of 4096 bits takes a
+/// second of processor time, and these threads rank behind all others of the machine.
+const HEAVY_GRACE: Duration = Duration::from_secs(20);
 
 /// What the server is made of.
 pub struct Parts<S> {
@@ -303,8 +304,7 @@ fn run<T: Serve>(
 ) {
     let _stop_others = StopOnDrop(settings.stop.clone());
     runtime.block_on(accept(listener, settings, served, share));
-    // Ends what is left: dropping a request's future is what tells the service that it was abandoned. Work on blocking
-    // threads cannot be ended from outside; it is waited for, so that it is recorded, but not for ever.
+    // Work on blocking threads cannot be ended from outside; it is waited for, so that it is recorded, but not for ever.
     runtime.shutdown_timeout(HEAVY_GRACE);
 }
 
@@ -391,6 +391,9 @@ async fn accept<T: Serve>(listener: TcpListener, settings: &Settings, served: &A
             open,
             "requests were still running at the end of `shutdown_grace_secs`; they are abandoned"
         );
+        // Dropping a request's future is what tells the service that it was abandoned.
+        crowd.end_all();
+        let _: Option<()> = all_closed.recv().await;
     }
 }
 
